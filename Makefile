@@ -1,0 +1,45 @@
+# make demo | test | check | bench — each sets up its own virtual environment first. Python 3.11 or newer.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Folder with HumanEval-SingleLineInfilling.jsonl.gz; without it the benchmarks cut their holes from this project's own files.
+DATA ?=
+TORCH := 2.13.0
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/.base
+	$(BIN)/lacuna fill demo/orders.py -n 3 --temperature 0.4 --seed 7
+
+test: check
+	$(BIN)/python -m pytest -q
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.passes
+	$(BIN)/python -m benchmarks.decoders $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m benchmarks.cache $(if $(DATA),--data $(DATA))
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lacuna needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# What a user of the commands installs: no torch, so that a newcomer's first `make demo` waits little.
+$(VENV)/.base: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	touch $@
+
+# torch comes first and by version: where the index or --find-links offers a CPU build (2.13.0+cpu) that one is taken, while a
+# plain requirement may bring gigabytes of CUDA. To point at one: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check torch==$(TORCH)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[export,dev]'
+	touch $@ $(VENV)/.base

@@ -1,0 +1,1 @@
+"""One script a figure: `python -m benchmarks.passes`, `.decoders`, `.cache`; each has --help and --quick."""

@@ -1,0 +1,85 @@
+"""Holes to fill: HumanEval's single lines, or lines of this project's own files."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import LacunaError
+from engine.infiller import Infiller
+from engine.passage import Passage
+
+_SINGLE_LINES = "HumanEval-SingleLineInfilling.jsonl.gz"
+# As many slots as `lacuna fill` gives a marker that stands alone on its line.
+_BUDGET = 64
+# Characters of a file kept before and after a hole of our own: near a whole window of prompt rows.
+_REACH = 600
+
+
+@dataclass(frozen=True)
+class Task:
+    """A passage with one hole. `name` is unique in its source."""
+
+    name: str
+    passage: Passage
+
+
+def add_options(parser: argparse.ArgumentParser, count: int) -> None:
+    """The options that choose the tasks; `count` is the default number."""
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help=f"folder with {_SINGLE_LINES} (default: holes are lines of this project's own files)"
+    )
+    parser.add_argument("--tasks", type=int, metavar="N", default=count, help="number of tasks (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="chooses the tasks and seeds the draws (default: %(default)s)")
+
+
+def load_tasks(data: Path | None, infiller: Infiller, count: int, seed: int) -> tuple[str, list[Task]]:
+    """The source's name and `count` tasks, drawn with `seed` among those that fit the model's window.
+
+    Without `data` the holes are lines of this project's own files. Raises LacunaError when the folder lacks the task
+    file or `count` is not positive.
+    """
+    if count < 1:
+        raise LacunaError(f"the number of tasks must be at least 1, not {count}")
+    source, tasks = ("own files", list(_own_lines())) if data is None else ("HumanEval single line", list(_single_lines(data)))
+    random.Random(seed).shuffle(tasks)
+    chosen: list[Task] = []
+    for task in tasks:
+        if len(chosen) == count:
+            break
+        if _rows(task.passage, infiller) <= infiller.window:
+            chosen.append(task)
+    return source, chosen
+
+
+def _rows(passage: Passage, infiller: Infiller) -> int:
+    return sum(map(infiller.count_tokens, passage.pieces)) + sum(passage.budgets) + 2
+
+
+def _single_lines(data: Path) -> Iterator[Task]:
+    file = data / _SINGLE_LINES
+    if not file.is_file():
+        raise LacunaError(f"there is no {_SINGLE_LINES} in {data}; fetch it from the HumanEval-Infilling benchmark")
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            record = json.loads(line)
+            yield Task(record["task_id"], Passage((record["prompt"], record["suffix"]), (_BUDGET,)))
+
+
+def _own_lines() -> Iterator[Task]:
+    root = Path(__file__).parents[1]
+    for file in sorted(path for package in ("engine", "lsp_server") for path in (root / package).rglob("*.py")):
+        start = 0
+        text = file.read_text(encoding="utf-8")
+        for number, line in enumerate(text.splitlines(keepends=True), 1):
+            end = start + len(line)
+            if len(line.strip()) >= 8:
+                before, after = text[max(0, start - _REACH) : start], text[end : end + _REACH]
+                passage = Passage((before, after), (_BUDGET,), at_start=start <= _REACH, at_end=end + _REACH >= len(text))
+                yield Task(f"{file.relative_to(root).as_posix()}:{number}", passage)
+            start = end

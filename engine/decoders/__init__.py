@@ -1,0 +1,9 @@
+"""Decoding methods, one module each, behind the `Decoder` interface; all draw from the same exact joint."""
+
+from __future__ import annotations
+
+from engine.decoders.assd import assd
+from engine.decoders.base import Decoder
+from engine.decoders.sequential import sequential
+
+DECODERS: dict[str, Decoder] = {"assd": assd, "sequential": sequential}

@@ -1,0 +1,62 @@
+"""The order in which a passage's slots are decoded, and which slots a draft may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.sequence import IntArray, MaskedSequence
+
+
+@dataclass(frozen=True)
+class SlotChain:
+    """All slots of all holes, numbered 0..N-1 in sigma; N stands for "done".
+
+    `positions[s]` is slot s's position; `holes[s]` its hole. `after_token[s]` is the slot that follows when slot s got
+    an ordinary token, `after_end[s]` when it got `<eoh>`: the next hole's first slot, its own later slots being absent.
+    """
+
+    eoh: int
+    positions: IntArray
+    holes: IntArray
+    after_token: IntArray
+    after_end: IntArray
+
+    @classmethod
+    def of(cls, sequence: MaskedSequence, eoh: int) -> SlotChain:
+        lengths = np.array([len(slots) for slots in sequence.slots], dtype=np.int64)
+        total = int(lengths.sum())
+        holes = np.repeat(np.arange(len(lengths)), lengths)
+        after_end = np.append(np.cumsum(lengths)[holes], total)
+        after_token = np.append(np.arange(1, total + 1), total)
+        positions = np.append(np.concatenate(sequence.slots), 0)
+        return cls(eoh, positions, np.append(holes, len(lengths)), after_token, after_end)
+
+    @property
+    def done(self) -> int:
+        return len(self.positions) - 1
+
+    def advance(self, slots: IntArray, tokens: IntArray) -> IntArray:
+        """The slots that follow `slots` once these hold `tokens`."""
+        return np.where(tokens == self.eoh, self.after_end[slots], self.after_token[slots])
+
+    def window(self, slots: IntArray, width: int) -> IntArray:
+        """The slots a draft from the frontier `slots` `[B]` asks for, `[B, 2 * width]`; `done` is padding.
+
+        The next `width` slots of the frontier's hole, and the first `width` of the hole after it, which are reached
+        when a draft ends its hole early.
+        """
+        steps = np.arange(width)
+        ends = self.after_end[slots][:, None]
+        here = slots[:, None] + steps
+        following = ends + steps
+        here = np.where(here < ends, here, self.done)
+        following = np.where(following < self.after_end[np.minimum(ends, self.done)], following, self.done)
+        return np.concatenate((here, following), axis=1)
+
+
+def column_of(window: IntArray, slots: IntArray) -> tuple[IntArray, IntArray]:
+    """Which column of `window` `[B, W]` holds `slots` `[B]`, and whether any does (bool `[B]`)."""
+    matches = window == slots[:, None]
+    return matches.argmax(axis=1), matches.any(axis=1)

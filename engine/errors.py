@@ -1,0 +1,19 @@
+"""The errors that reach a person, each one plain sentence."""
+
+from __future__ import annotations
+
+
+class LacunaError(Exception):
+    """Something a user can mend; the message names what is wrong and what to do."""
+
+
+class ModelError(LacunaError):
+    """A model folder that can't be used: missing, truncated, altered or of another format."""
+
+
+class PassageError(LacunaError):
+    """A passage that the model can't take: no hole, too many rows, a budget out of range."""
+
+
+class Cancelled(Exception):
+    """Raised by an `on_pass` hook to stop a fill; no decoder swallows it."""

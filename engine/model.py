@@ -1,0 +1,57 @@
+"""What a decoder needs of a model: passes over content rows and slot rows, with a context that grows.
+
+A pass takes *content rows* (known tokens at positions) and *slot rows* (which token stands at a position?). Content
+rows see the kept context and the earlier content rows of their pass; a slot row sees the context and the first `sees`
+content rows. `OnnxModel` implements this with a key/value cache; the tests' oracle with exact conditionals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.sequence import IntArray
+
+FloatArray = NDArray[np.float32] | NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One pass for a batch.
+
+    Content: `ids`, `positions` `[B, C]`, of which the first `counts[b]` are real and the rest padding. Slots:
+    `sources` (the content row of this pass that asks), `targets` (positions asked for) and `sees`, all `[B, S]`.
+    """
+
+    ids: IntArray
+    positions: IntArray
+    counts: IntArray
+    sources: IntArray
+    targets: IntArray
+    sees: IntArray
+
+
+class State(Protocol):
+    """A batch of contexts, each the rows kept so far."""
+
+    def run(self, rows: Rows) -> FloatArray:
+        """One pass: logits `[B, S, V]`; -inf for tokens that never stand in a hole. Keeps nothing by itself."""
+
+    def keep(self, counts: IntArray) -> None:
+        """Append the first `counts[b]` content rows of the last pass to context b. `counts` is `[B]`."""
+
+    def fork(self, copies: int) -> State:
+        """A batch of `copies` contexts equal to this single one (B = 1), independent of it from then on."""
+
+
+class Model(Protocol):
+    """`eoh` is the id of the end-of-hole mark."""
+
+    @property
+    def eoh(self) -> int: ...
+
+    def open(self) -> State:
+        """One empty context (B = 1)."""

@@ -1,0 +1,33 @@
+"""What the editor's side hands to the engine: text with holes in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.errors import PassageError
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Text pieces with a hole between each two neighbours.
+
+    `pieces` holds one more entry than `budgets`; piece i stands before hole i, and the last one after the last
+    hole. A piece may be empty. `budgets[i]` is the number of position slots that hole i owns: its fill may have at
+    most that many tokens, its end mark `<eoh>` included. `at_start` and `at_end` tell whether the first piece
+    begins, and the last piece ends, where the document does (a passage is often cut out of a longer document).
+
+    Raises PassageError when the counts disagree, there is no hole, or a budget is below 1.
+    """
+
+    pieces: tuple[str, ...]
+    budgets: tuple[int, ...]
+    at_start: bool = True
+    at_end: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.budgets:
+            raise PassageError("there is no hole in this passage; mark one with ___ or select some code")
+        if len(self.pieces) != len(self.budgets) + 1:
+            raise PassageError(f"{len(self.budgets)} holes need {len(self.budgets) + 1} pieces, not {len(self.pieces)}")
+        if min(self.budgets) < 1:
+            raise PassageError(f"a hole's budget must be at least 1 token, not {min(self.budgets)}")

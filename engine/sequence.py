@@ -1,0 +1,89 @@
+"""Masked sequences: a passage as rows of tokens and positions in the order sigma.
+
+sigma is one fixed order per masked subset (mask decomposition, arXiv 2504.20456 section 3): first the visible rows,
+then the hole slots ascending. The visible rows stand suffix first: what follows the first hole comes before what
+precedes it, so that the row right before the first hole is the last one and typing there only appends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+
+PROMPT_ORDERS = ("suffix-first", "prefix-first")
+
+
+@dataclass(frozen=True)
+class SpecialIds:
+    """Token ids with a meaning of their own: padding, start of every sequence, start and end of a document, end of a hole."""
+
+    pad: int
+    bos: int
+    sof: int
+    eof: int
+    eoh: int
+
+
+@dataclass(frozen=True)
+class MaskedSequence:
+    """The visible rows in sigma order and the slots that each hole owns.
+
+    `ids` and `positions` are `[P]`; `slots[h]` is `[K_h]`, the ascending positions of hole h. The positions of what
+    follows a hole are as if all its slots were used, whatever its fill turns out to be.
+    """
+
+    ids: IntArray
+    positions: IntArray
+    slots: tuple[IntArray, ...]
+
+
+def mask(
+    pieces: Sequence[Sequence[int]],
+    budgets: Sequence[int],
+    specials: SpecialIds,
+    *,
+    at_start: bool,
+    at_end: bool,
+    order: str = "suffix-first",
+) -> MaskedSequence:
+    """Lay token pieces and holes out on one line of positions. `pieces` has one more entry than `budgets`."""
+    position = 1
+    laid: list[tuple[list[int], range]] = []
+    slots: list[IntArray] = []
+    for index, piece in enumerate(pieces):
+        ids = list(piece)
+        if index == 0 and at_start:
+            ids = [specials.sof, *ids]
+        if index == len(pieces) - 1 and at_end:
+            ids = [*ids, specials.eof]
+        laid.append((ids, range(position, position + len(ids))))
+        position += len(ids)
+        if index < len(budgets):
+            slots.append(np.arange(position, position + budgets[index], dtype=np.int64))
+            position += budgets[index]
+    if order == "suffix-first":
+        laid = [*laid[1:], laid[0]]
+    ids_in_order = [specials.bos]
+    positions = [0]
+    for ids, places in laid:
+        ids_in_order.extend(ids)
+        positions.extend(places)
+    return MaskedSequence(np.array(ids_in_order, dtype=np.int64), np.array(positions, dtype=np.int64), tuple(slots))
+
+
+def teacher_forced(sequence: MaskedSequence, fills: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
+    """All rows of a sequence whose holes are filled: `(ids, positions)`, each `[P + sum of fill lengths]`, in sigma order.
+
+    `fills[h]` are hole h's tokens, its `<eoh>` included; at most as many as the hole has slots.
+    """
+    ids = [sequence.ids]
+    positions = [sequence.positions]
+    for fill, slots in zip(fills, sequence.slots, strict=True):
+        ids.append(np.array(fill, dtype=np.int64))
+        positions.append(slots[: len(fill)])
+    return np.concatenate(ids), np.concatenate(positions)

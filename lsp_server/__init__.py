@@ -1,0 +1,1 @@
+"""The editor's side: language server and command line over the engine."""

@@ -1,0 +1,98 @@
+"""The open documents, each an immutable snapshot of text and syntax tree.
+
+pygls keeps documents too, but breaks lines wherever `str.splitlines` does (form feeds, U+2028, ...), where the protocol
+knows only \\n, \\r\\n and \\r: in a file with such a character its positions drift. So Lacuna keeps its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lsprotocol import types
+from tree_sitter import Tree
+
+from lsp_server.buffer import Buffer, Unit
+from lsp_server.syntax import edited, language_of, parse, parse_again
+
+
+@dataclass(frozen=True)
+class Document:
+    """One version of an open text. A request keeps the one it started with, so `is` tells whether the text moved on.
+
+    `tree` is None for a language without a grammar. It is never changed in place: another thread may be reading it.
+    """
+
+    uri: str
+    version: int
+    language: str
+    buffer: Buffer
+    tree: Tree | None
+
+    @classmethod
+    def opened(cls, item: types.TextDocumentItem) -> Document:
+        """A document as `textDocument/didOpen` brings it. Any language id will do; the file's suffix stands in for an empty one."""
+        language = item.language_id.lower() or language_of(item.uri)
+        return cls._parsed(item.uri, item.version, language, Buffer.from_text(item.text, item.uri))
+
+    @classmethod
+    def _parsed(cls, uri: str, version: int, language: str, buffer: Buffer) -> Document:
+        return cls(uri, version, language, buffer, parse(buffer.source, language))
+
+    def changed(self, version: int, changes: Sequence[types.TextDocumentContentChangeEvent], unit: Unit) -> Document:
+        """The document after all `changes`, made one after the other. The tree is reparsed where the text changed only.
+
+        A text that took too long to parse when it came whole has no tree, and gets none until it comes whole again: a try
+        at each key press would make typing slow.
+        """
+        buffer, tree = self.buffer, self.tree
+        for change in changes:
+            if not isinstance(change, types.TextDocumentContentChangePartial):
+                buffer = Buffer.from_text(change.text, self.uri)
+                tree = parse(buffer.source, self.language)
+                continue
+            start = buffer.offset(change.range.start.line, change.range.start.character, unit)
+            end = max(start, buffer.offset(change.range.end.line, change.range.end.character, unit))
+            before = buffer.source
+            text = Buffer.from_text(change.text, self.uri).source
+            buffer = Buffer(before[:start] + text + before[end:], self.uri)
+            if tree is not None:
+                tree = edited(tree, before, start, end, buffer.source)
+        if tree is not None and buffer is not self.buffer:
+            tree = parse_again(buffer.source, tree)
+        return Document(self.uri, version, self.language, buffer, tree)
+
+    def range(self, start: int, end: int, unit: Unit) -> types.Range:
+        """The protocol's range of the bytes `start` to `end`."""
+        return types.Range(types.Position(*self.buffer.position(start, unit)), types.Position(*self.buffer.position(end, unit)))
+
+    def offsets(self, range_: types.Range, unit: Unit) -> tuple[int, int]:
+        """The bytes of a protocol's range; an end before the start counts as the start."""
+        start = self.buffer.offset(range_.start.line, range_.start.character, unit)
+        return start, max(start, self.buffer.offset(range_.end.line, range_.end.character, unit))
+
+
+class Documents:
+    """The documents that the editor has open, by URI."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, Document] = {}
+
+    def __iter__(self) -> Iterator[Document]:
+        return iter(self._documents.values())
+
+    def get(self, uri: str) -> Document | None:
+        """The newest version of a document, None where it isn't open."""
+        return self._documents.get(uri)
+
+    def is_current(self, document: Document) -> bool:
+        """Whether the document is still open and still at this version."""
+        return self._documents.get(document.uri) is document
+
+    def put(self, document: Document) -> None:
+        """Open a document or replace it by a newer version."""
+        self._documents[document.uri] = document
+
+    def close(self, uri: str) -> None:
+        """Forget a document; one that isn't open is no error."""
+        self._documents.pop(uri, None)

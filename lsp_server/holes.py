@@ -1,0 +1,166 @@
+"""Where the holes are: markers in the text, a selection, or a range that somebody named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from tree_sitter import Node, Tree
+
+from engine.errors import LacunaError
+from lsp_server.buffer import Buffer
+from lsp_server.syntax import leaf_at, smallest_node
+
+MARKER = "___"
+MOST_HOLES = 128
+
+TOKEN_BUDGET = 32
+LINE_BUDGET = 64
+LARGEST_DEFAULT_BUDGET = 128
+
+# Source code averages about three bytes a token.
+_BYTES_PER_TOKEN = 3
+# A selection that misses no more than this much of a node, nor more than a third of it, was meant to cover it.
+_ALMOST_BYTES = 3
+# Where the walk from a marker up the tree meets one of these first, the marker is text and no hole ...
+_TEXT_NODES = frozenset({"comment", "string", "string_start", "string_content", "string_end", "escape_sequence", "format_specifier"})
+# ... and here it is code again: the braces of an f-string.
+_CODE_IN_TEXT_NODES = frozenset({"interpolation"})
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Bytes `start` to `end` of the source are to be written anew, in at most `budget` tokens, the end mark included."""
+
+    start: int
+    end: int
+    kind: Literal["marker", "selection", "range"]
+    budget: int
+
+
+def find_markers(buffer: Buffer, tree: Tree | None, marker: str = MARKER, max_tokens: int | None = None) -> tuple[Hole, ...]:
+    """All markers that stand as whole words, in the order of the text; with a tree, none in a comment or string.
+
+    A hole that is one token among others gets a budget of 32 tokens, one alone on its line 64; `max_tokens` overrides.
+    """
+    return tuple(
+        Hole(start, end, "marker", max_tokens or _budget_of_gap(buffer, start, end))
+        for start, end in _whole_words(buffer.text, marker)
+        if tree is None or not _is_text(smallest_node(tree, start, end))
+    )
+
+
+def hole_from_selection(buffer: Buffer, tree: Tree | None, start: int, end: int, max_tokens: int | None = None) -> Hole:
+    """The hole that a person means by selecting bytes `start` to `end`.
+
+    White space at both ends is left out, so that neither an indentation nor a trailing line end is swallowed. What
+    is left snaps to the syntax node that it almost covers, else to the tokens that it almost covers at its ends. An
+    empty selection is an empty hole at the cursor; one of white space alone is an empty hole where its first line
+    ends, or where it itself does. The budget is as for a marker where the hole is empty, else at least twice the
+    length of what it replaces plus 8, at most 128; `max_tokens` overrides.
+    Raises LacunaError for a selection that ends before it starts.
+    """
+    start, end = _checked(buffer, start, end)
+    if not buffer.source[start:end].strip():
+        start = end = min(end, buffer.line_end(buffer.line_at(start)))
+    else:
+        start, end = _trim(buffer, start, end)
+        if tree is not None:
+            # Once more, as a whole module's node ends after its last line end.
+            start, end = _trim(buffer, *_snap(tree, start, end))
+    return Hole(start, end, "selection", max_tokens or _budget(buffer, start, end))
+
+
+def hole_from_range(buffer: Buffer, start: int, end: int, max_tokens: int | None = None) -> Hole:
+    """A hole of exactly the bytes `start` to `end`, moved off the middle of a character or a \\r\\n. Budgets as for a selection.
+
+    Raises LacunaError for a range that ends before it starts.
+    """
+    start, end = _checked(buffer, start, end)
+    return Hole(start, end, "range", max_tokens or _budget(buffer, start, end))
+
+
+def in_order(buffer: Buffer, holes: Sequence[Hole], marker: str = MARKER) -> tuple[Hole, ...]:
+    """The holes sorted by place. Raises LacunaError where there is none, there are more than 128, or two overlap."""
+    if not holes:
+        raise LacunaError(f"there is no hole in {buffer.name}: mark one with {marker} outside comments and strings, or name a range")
+    if len(holes) > MOST_HOLES:
+        raise LacunaError(f"{buffer.name} has {len(holes):,} holes; at most {MOST_HOLES} are filled at once")
+    ordered = tuple(sorted(holes, key=lambda hole: (hole.start, hole.end)))
+    for first, second in pairwise(ordered):
+        if second.start < first.end or (first.start, first.end) == (second.start, second.end):
+            raise LacunaError(f"the holes at {_place(buffer, first)} and {_place(buffer, second)} of {buffer.name} overlap")
+    return ordered
+
+
+def _place(buffer: Buffer, hole: Hole) -> str:
+    line, character = buffer.position(hole.start, "utf-32")
+    return f"{line + 1}:{character + 1}"
+
+
+def _whole_words(text: str, marker: str) -> Iterator[tuple[int, int]]:
+    """Byte ranges of `marker`, not as a part of a longer word."""
+    before = r"(?<!\w)" if re.match(r"\w", marker) else ""
+    after = r"(?!\w)" if re.match(r"\w", marker[-1:]) else ""
+    reached = offset = 0
+    width = len(marker.encode("utf-8"))
+    for match in re.finditer(before + re.escape(marker) + after, text):
+        offset += len(text[reached : match.start()].encode("utf-8"))
+        reached = match.start()
+        yield offset, offset + width
+
+
+def _is_text(node: Node | None) -> bool:
+    while node is not None:
+        if node.type in _TEXT_NODES:
+            return True
+        if node.type in _CODE_IN_TEXT_NODES:
+            return False
+        node = node.parent
+    return False
+
+
+def _checked(buffer: Buffer, start: int, end: int) -> tuple[int, int]:
+    if end < start:
+        raise LacunaError(f"the range in {buffer.name} ends before it starts")
+    return buffer.settle(start), buffer.settle(end)
+
+
+def _budget(buffer: Buffer, start: int, end: int) -> int:
+    if start == end:
+        return _budget_of_gap(buffer, start, end)
+    return max(TOKEN_BUDGET, min(LARGEST_DEFAULT_BUDGET, 2 * -(-(end - start) // _BYTES_PER_TOKEN) + 8))
+
+
+def _budget_of_gap(buffer: Buffer, start: int, end: int) -> int:
+    line = buffer.line_at(start)
+    # Only as far as any marker's line may matter: a line may be a megabyte long.
+    before = buffer.source[max(buffer.line_starts[line], start - 1024) : start]
+    after = buffer.source[end : min(buffer.line_end(line), end + 1024)]
+    return TOKEN_BUDGET if before.strip() or after.strip() else LINE_BUDGET
+
+
+def _trim(buffer: Buffer, start: int, end: int) -> tuple[int, int]:
+    text = buffer.source[start:end]
+    return start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())
+
+
+def _snap(tree: Tree, start: int, end: int) -> tuple[int, int]:
+    node = smallest_node(tree, start, end)
+    if _almost(end - start, node):
+        return node.start_byte, node.end_byte
+    first, last = leaf_at(tree, start), leaf_at(tree, end - 1)
+    if first is not None and _almost(min(end, first.end_byte) - start, first):
+        start = first.start_byte
+    if last is not None and _almost(end - max(start, last.start_byte), last):
+        end = last.end_byte
+    return start, end
+
+
+def _almost(covered: int, node: Node) -> bool:
+    length = node.end_byte - node.start_byte
+    missing = length - covered
+    return missing <= _ALMOST_BYTES and 3 * missing <= length

@@ -1,0 +1,56 @@
+"""The language server's state: what all features share."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from lsp_server.buffer import Unit
+from lsp_server.client_abilities import ClientAbilities
+from lsp_server.configuration import Settings
+from lsp_server.documents import Documents
+from lsp_server.inference import Inference
+from lsp_server.protocol import LacunaProtocol
+from lsp_server.recent_fills import RecentFills
+
+
+class LacunaServer(LanguageServer):
+    """Open documents, the model's thread, settings and what the client can do. `model`, where given, overrules the settings' model."""
+
+    protocol: LacunaProtocol
+
+    def __init__(self, model: Path | None = None) -> None:
+        super().__init__("lacuna-lsp", importlib.metadata.version("lacuna-lsp"), protocol_cls=LacunaProtocol)
+        self.documents = Documents()
+        self.inference = Inference()
+        self.recent_fills = RecentFills()
+        self.settings = Settings()
+        self.abilities = ClientAbilities()
+        self._model = model
+
+    @property
+    def model_folder(self) -> Path | None:
+        """The model to use; None is the default model in the package."""
+        return self._model or self.settings.model
+
+    @property
+    def unit(self) -> Unit:
+        """What the client counts characters in, as agreed in `initialize`."""
+        match self.workspace.position_encoding:
+            case types.PositionEncodingKind.Utf8:
+                return "utf-8"
+            case types.PositionEncodingKind.Utf32:
+                return "utf-32"
+            case _:
+                return "utf-16"
+
+    def tell(self, message: str, kind: types.MessageType = types.MessageType.Info) -> None:
+        """Show the user one sentence."""
+        self.window_show_message(types.ShowMessageParams(type=kind, message=message))
+
+    def note(self, message: str, kind: types.MessageType = types.MessageType.Log) -> None:
+        """Write one sentence into the editor's log of this server."""
+        self.window_log_message(types.LogMessageParams(type=kind, message=message))

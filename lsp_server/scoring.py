@@ -1,0 +1,214 @@
+"""How likely the code that stands in a range is, given everything around it, and what the model would write there."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from tree_sitter import Tree
+
+from engine.errors import LacunaError
+from engine.infiller import Infiller, OnPass, ignore_progress
+from engine.options import FillOptions
+from engine.results import Progress, TokenScore
+from lsp_server.buffer import Buffer
+from lsp_server.context import largest_budget, passage_for
+from lsp_server.holes import Hole, hole_from_range
+from lsp_server.line_ends import to_buffer, to_model
+from lsp_server.syntax import leaf_at, smallest_node
+
+# Some 80,000 tokens: minutes of work, with progress and cancel, and beyond it hardly a thing that a person wants.
+LARGEST_RANGE = 256 * 1024
+_WORD = re.compile(rb"[\w\x80-\xff]+|[^\s\w\x80-\xff]+")
+
+
+@dataclass(frozen=True)
+class ScoredToken:
+    """One token of the range, bytes `start` to `end` of the source. The end mark is the empty range at the end.
+
+    `logprob` is natural; `rank` 1 is the likeliest; `alternatives` are the model's likeliest (text, probability) pairs.
+    """
+
+    start: int
+    end: int
+    logprob: float
+    rank: int
+    alternatives: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class RangeScore:
+    """The joint log-likelihood (nats) of bytes `start` to `end`, given all the rest that fits the model's window."""
+
+    start: int
+    end: int
+    tokens: tuple[ScoredToken, ...]
+    passes: int
+    elapsed_ms: float
+
+    @property
+    def logprob(self) -> float:
+        return math.fsum(token.logprob for token in self.tokens)
+
+    @property
+    def bits_per_token(self) -> float:
+        return -self.logprob / math.log(2) / max(1, len(self.tokens))
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What the model itself would write: its greedy fill and that fill's log-likelihood. Not `complete`: it ran out of budget."""
+
+    text: str
+    logprob: float
+    tokens: int
+    complete: bool
+
+
+def range_at(buffer: Buffer, tree: Tree | None, offset: int) -> tuple[int, int] | None:
+    """Bytes of what a person points at with `offset`: the smallest syntax node, or the word without a tree. None: nothing there.
+
+    Where the smallest node goes over several lines (pointing at a keyword, say), it is the token alone.
+    """
+    line = buffer.line_at(offset)
+    if tree is None:
+        # Far enough for any word: the line may be a megabyte long.
+        start, end = max(buffer.line_starts[line], offset - 512), min(buffer.line_end(line), offset + 512)
+        words = ((start + match.start(), start + match.end()) for match in _WORD.finditer(buffer.source[start:end]))
+        return next(((first, last) for first, last in words if first <= offset < last), None)
+    leaf = leaf_at(tree, offset)
+    if leaf is None:
+        return None
+    node = smallest_node(tree, offset, offset + 1)
+    if buffer.line_at(node.start_byte) != buffer.line_at(node.end_byte):
+        node = leaf
+    return node.start_byte, node.end_byte
+
+
+def score_range(
+    buffer: Buffer, tree: Tree | None, start: int, end: int, infiller: Infiller, alternatives: int = 5, on_pass: OnPass = ignore_progress
+) -> RangeScore:
+    """Score bytes `start` to `end`; where both are one place, what `range_at` finds there.
+
+    A range too long for one pass is scored chunk by chunk: each sees the chunks before it and what follows the
+    range, and by the chain rule their log-likelihoods add up; only the last chunk has an end mark. Raises
+    LacunaError where there is nothing to score or the range is far too long, and whatever `on_pass` raises.
+    """
+    began = time.perf_counter()
+    whole = _hole(buffer, tree, start, end)
+    if whole.end - whole.start > LARGEST_RANGE:
+        raise LacunaError(
+            f"the range has {whole.end - whole.start:,} bytes; at most {LARGEST_RANGE:,} are scored at once, so name a smaller one"
+        )
+    most = largest_budget(infiller)
+    tokens: list[ScoredToken] = []
+    chunks = list(_chunks(buffer, whole, infiller, most - 1))
+    for number, (first, last) in enumerate(chunks):
+        text = _text(buffer, first, last)
+        needed = infiller.count_tokens(text) + 1
+        budget = max(needed, min(whole.budget, most)) if len(chunks) == 1 else most
+        # What is still to be scored is left out of sight: the hole takes in all of the range that is left.
+        hole = replace(whole, start=first, budget=budget)
+        score = infiller.score(passage_for(buffer, tree, (hole,), infiller), (text,), alternatives)
+        scored = _placed(buffer, first, last, score.holes[0])
+        tokens += scored if last == whole.end else scored[:-1]
+        on_pass(Progress(passes=number + 1, tokens=len(tokens), most=len(chunks) * most))
+    return RangeScore(whole.start, whole.end, tuple(tokens), len(chunks), 1000 * (time.perf_counter() - began))
+
+
+def expected_text(
+    buffer: Buffer, tree: Tree | None, start: int, end: int, infiller: Infiller, on_pass: OnPass = ignore_progress
+) -> Expectation:
+    """The model's own greedy text for the bytes `start` to `end`, in the buffer's line ends. Places and errors as in `score_range`."""
+    hole = _hole(buffer, tree, start, end)
+    hole = replace(hole, budget=min(hole.budget, largest_budget(infiller)))
+    result = infiller.fill(passage_for(buffer, tree, (hole,), infiller), FillOptions(count=1, temperature=0), on_pass)
+    fill = result.suggestions[0].fills[0]
+    return Expectation(to_buffer(fill.text, buffer.newline), fill.logprob, len(fill.logprobs), fill.complete)
+
+
+def _hole(buffer: Buffer, tree: Tree | None, start: int, end: int) -> Hole:
+    if start == end:
+        pointed = range_at(buffer, tree, start)
+        if pointed is None:
+            raise LacunaError(f"there is nothing to score at that place in {buffer.name}")
+        start, end = pointed
+    return hole_from_range(buffer, start, end)
+
+
+def _text(buffer: Buffer, start: int, end: int) -> str:
+    return to_model(buffer.source[start:end].decode("utf-8"))
+
+
+def _chunks(buffer: Buffer, whole: Hole, infiller: Infiller, most: int) -> Iterator[tuple[int, int]]:
+    """The range in consecutive stretches of at most `most` tokens each, cut at line ends where that doesn't waste half."""
+    start = whole.start
+    while start < whole.end:
+        end = min(whole.end, start + 16 * most)
+        while True:
+            end = max(buffer.settle(end), _next_character(buffer, start))
+            count = infiller.count_tokens(_text(buffer, start, end))
+            if count <= most or end == _next_character(buffer, start):
+                break
+            end = start + (end - start) * most // count
+        if end < whole.end:
+            line_start = buffer.line_starts[buffer.line_at(end)]
+            end = line_start if line_start > (start + end) // 2 else end
+        yield start, end
+        start = end
+
+
+def _next_character(buffer: Buffer, offset: int) -> int:
+    offset += 1
+    while offset < len(buffer.source) and buffer.settle(offset) != offset:
+        offset += 1
+    return offset
+
+
+def _placed(buffer: Buffer, start: int, end: int, tokens: Sequence[TokenScore]) -> list[ScoredToken]:
+    """The scored tokens, the last of them the end mark, with the bytes of the source that each stands for."""
+    source = buffer.source[start:end]
+    text = to_model(source.decode("utf-8")).encode("utf-8")
+    borders = _align(text, [token.text for token in tokens[:-1]])
+    places = _places_in(source, start)
+    return [
+        ScoredToken(places[first], places[last], token.logprob, token.rank, token.alternatives)
+        for (first, last), token in zip([*borders, (len(text), len(text))], tokens, strict=True)
+    ]
+
+
+def _places_in(source: bytes, start: int) -> list[int]:
+    """For each byte of the text as the model has it, and for its end, where in the buffer it stands."""
+    places = [start + index for index, byte in enumerate(source) if byte != 0x0A or source[index - 1 : index] != b"\r"]
+    return [*places, start + len(source)]
+
+
+def _align(text: bytes, surfaces: Sequence[str]) -> list[tuple[int, int]]:
+    """Bytes of `text` that each token stands for.
+
+    A token may hold a part of a character; its surface then has replacement characters, whose number of bytes has
+    to be found such that all the tokens together are the text.
+    """
+    # After each token: where it may end, with where it would then start.
+    steps: list[dict[int, int]] = [{0: 0}]
+    for surface in surfaces:
+        steps.append({start + width: start for start in steps[-1] for width in _widths(text, start, surface)})
+    if len(text) not in steps[-1]:
+        raise LacunaError("the tokenizer's tokens don't spell the text that was scored")
+    end, ranges = len(text), []
+    for step in reversed(steps[1:]):
+        ranges.append((step[end], end))
+        end = step[end]
+    return ranges[::-1]
+
+
+def _widths(text: bytes, start: int, surface: str) -> Iterator[int]:
+    """How many bytes from `start` on have `surface`."""
+    longest = min(len(text) - start, len(surface.encode("utf-8")))
+    if text.startswith(surface.encode("utf-8"), start):
+        yield longest
+    elif "\ufffd" in surface:
+        yield from (width for width in range(1, longest + 1) if text[start : start + width].decode("utf-8", errors="replace") == surface)

@@ -1,0 +1,28 @@
+"""The language server put together: which handler answers which message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lsprotocol import types
+
+from lsp_server import code_actions, commands, configuration_sync, document_sync
+from lsp_server.hover import hover
+from lsp_server.language_server import LacunaServer
+
+
+def create_server(model: Path | None = None) -> LacunaServer:
+    """A server with all features. `model` overrules the model folder in the client's settings."""
+    server = LacunaServer(model)
+    server.feature(types.INITIALIZE)(configuration_sync.initialize)
+    server.feature(types.INITIALIZED)(configuration_sync.initialized)
+    server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)(configuration_sync.did_change_configuration)
+    server.feature(types.TEXT_DOCUMENT_DID_OPEN)(document_sync.did_open)
+    server.feature(types.TEXT_DOCUMENT_DID_CHANGE)(document_sync.did_change)
+    server.feature(types.TEXT_DOCUMENT_DID_CLOSE)(document_sync.did_close)
+    server.feature(types.TEXT_DOCUMENT_CODE_ACTION, code_actions.OPTIONS)(code_actions.list_code_actions)
+    server.feature(types.CODE_ACTION_RESOLVE)(code_actions.resolve_code_action)
+    server.feature(types.TEXT_DOCUMENT_HOVER)(hover)
+    server.command(commands.FILL)(commands.fill)
+    server.command(commands.CHOOSE_FILL)(commands.choose_fill)
+    return server

@@ -1,0 +1,107 @@
+"""Syntax trees: which grammar a file has, parsing, keeping a tree in step with edits, and asking it simple questions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import PurePosixPath
+
+import tree_sitter_python
+from tree_sitter import Language, Node, Parser, Point, Tree
+
+PLAINTEXT = "plaintext"
+PARSE_SECONDS = 5.0
+_READ_BYTES = 65536
+
+_SUFFIXES = {".py": "python", ".pyi": "python", ".pyw": "python"}
+
+
+def language_of(name: str) -> str:
+    """The language of a file by its suffix: 'python', or 'plaintext' for all that has no grammar here. Takes paths and URIs."""
+    return _SUFFIXES.get(PurePosixPath(name.replace("\\", "/")).suffix.lower(), PLAINTEXT)
+
+
+@cache
+def _grammar(language: str) -> Language | None:
+    return Language(tree_sitter_python.language()) if language == "python" else None
+
+
+def parse(source: bytes, language: str, old: Tree | None = None) -> Tree | None:
+    """The tree of `source`, or None for a language without a grammar.
+
+    `old` is an earlier tree that went through `edited`, which makes parsing quick. None also comes back where
+    parsing takes longer than PARSE_SECONDS (some garbage is very slow to make sense of): callers then treat the
+    text as plain.
+    """
+    grammar = _grammar(language)
+    return None if grammar is None else _parse(source, grammar, old)
+
+
+def parse_again(source: bytes, old: Tree) -> Tree | None:
+    """The tree of `source` by the grammar of `old`, which went through `edited` for every change between the two."""
+    return _parse(source, old.language, old)
+
+
+def _parse(source: bytes, grammar: Language, old: Tree | None) -> Tree | None:
+    deadline = time.monotonic() + PARSE_SECONDS
+
+    def read(offset: int, point: Point) -> bytes:
+        return source[offset : offset + _READ_BYTES]
+
+    def late(offset: int, has_error: bool) -> bool:
+        return time.monotonic() > deadline
+
+    parser = Parser(grammar)
+    try:
+        if old is None:
+            return parser.parse(read, progress_callback=late)
+        return parser.parse(read, old_tree=old, progress_callback=late)
+    except ValueError:
+        # The binding's way of saying that `late` stopped it.
+        return None
+
+
+def edited(tree: Tree, before: bytes, start: int, end: int, after: bytes) -> Tree:
+    """A copy of `tree`, told that bytes `start` to `end` of its source `before` were replaced, which gave `after`.
+
+    Give the result to `parse` as `old`. `tree` itself stays as it is, so that another thread may go on reading it.
+    """
+    changed = tree.copy()
+    new_end = end + len(after) - len(before)
+    changed.edit(start, end, new_end, _point(before, start), _point(before, end), _point(after, new_end))
+    return changed
+
+
+def _point(source: bytes, offset: int) -> Point:
+    """Row and byte column, where, unlike in a Buffer, only \\n ends a row: that is tree-sitter's own count."""
+    return Point(source.count(b"\n", 0, offset), offset - (source.rfind(b"\n", 0, offset) + 1))
+
+
+def smallest_node(tree: Tree, start: int, end: int) -> Node:
+    """The smallest named node that covers the bytes `start` to `end`; the root where nothing smaller does."""
+    return tree.root_node.named_descendant_for_byte_range(start, end) or tree.root_node
+
+
+def leaf_at(tree: Tree, offset: int) -> Node | None:
+    """The token, named or not, whose bytes hold `offset`; None in white space between tokens."""
+    node = tree.root_node.descendant_for_byte_range(offset, offset)
+    if node is None or node.child_count or not node.start_byte <= offset < node.end_byte:
+        return None
+    return node
+
+
+def errors(tree: Tree) -> Iterator[Node]:
+    """All ERROR and MISSING nodes, in the order of the text."""
+    stack = [tree.root_node]
+    while stack:
+        node = stack.pop()
+        if node.is_error or node.is_missing:
+            yield node
+        if node.has_error:
+            stack.extend(reversed(node.children))
+
+
+def count_errors(tree: Tree) -> int:
+    """Number of ERROR and MISSING nodes."""
+    return sum(1 for _ in errors(tree))

@@ -1,0 +1,120 @@
+"""The model's thread: order, replacement, cancel, a model that can't be loaded. No model is needed for that."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from engine.errors import LacunaError, ModelError
+from engine.infiller import Infiller, OnPass
+from engine.results import Progress
+from lsp_server.inference import Inference, Stopped, StopReason
+
+URI = "file:///project/sample.py"
+MODEL = cast(Infiller, object())
+
+
+def load(folder: Path | None) -> Infiller:
+    return MODEL
+
+
+def pass_until(gate: threading.Event, infiller: Infiller, on_pass: OnPass) -> str:
+    """Work of endless passes that ends when the gate opens."""
+    while not gate.wait(0.005):
+        on_pass(Progress(1, 1, 10))
+    return "done"
+
+
+@pytest.fixture
+def inference() -> Iterator[Inference]:
+    inference = Inference(load)
+    yield inference
+    inference.close()
+
+
+async def test_a_job_gets_the_model_and_reports_in_the_event_loop(inference: Inference) -> None:
+    reports = []
+
+    def work(infiller: Infiller, on_pass: OnPass) -> int:
+        assert infiller is MODEL and threading.current_thread() is not threading.main_thread()
+        on_pass(Progress(1, 2, 3))
+        return 7
+
+    def on_progress(progress: Progress) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        reports.append(progress)
+
+    assert await inference.run(inference.new_job("fill", URI), work, on_progress) == 7
+    assert reports == [Progress(1, 2, 3)]
+
+
+async def test_cancelling_the_task_stops_the_work_within_a_pass(inference: Inference) -> None:
+    gate, started = threading.Event(), asyncio.Event()
+    job = inference.new_job("fill", URI)
+    task = asyncio.create_task(inference.run(job, lambda i, p: pass_until(gate, i, p), lambda progress: started.set()))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    # The one thread is free again though the gate never opened.
+    assert await asyncio.wait_for(inference.run(inference.new_job("fill", URI), lambda i, p: "next"), 10) == "next"
+
+
+async def test_a_newer_job_of_the_same_kind_and_document_takes_the_place(inference: Inference) -> None:
+    gate = threading.Event()
+    older = asyncio.create_task(inference.run(inference.new_job("fill", URI), lambda i, p: pass_until(gate, i, p)))
+    await asyncio.sleep(0)
+    other = asyncio.create_task(inference.run(inference.new_job("fill", URI + "x"), lambda i, p: "other"))
+    await asyncio.sleep(0)
+    assert await inference.run(inference.new_job("fill", URI), lambda i, p: "newer") == "newer"
+    with pytest.raises(Stopped) as stopped:
+        await older
+    assert stopped.value.reason is StopReason.REPLACED
+    assert await other == "other"
+
+
+async def test_a_job_of_another_kind_waits_its_turn(inference: Inference) -> None:
+    gate = threading.Event()
+    fill = asyncio.create_task(inference.run(inference.new_job("fill", URI), lambda i, p: pass_until(gate, i, p)))
+    hover = asyncio.create_task(inference.run(inference.new_job("hover", URI), lambda i, p: "hover"))
+    await asyncio.sleep(0.02)
+    assert not fill.done() and not hover.done()
+    gate.set()
+    assert [await fill, await hover] == ["done", "hover"]
+
+
+@pytest.mark.parametrize("reason", [StopReason.MODIFIED, StopReason.CLOSED])
+async def test_the_jobs_of_a_document_can_be_stopped_running_or_waiting(inference: Inference, reason: StopReason) -> None:
+    gate = threading.Event()
+    running = asyncio.create_task(inference.run(inference.new_job("fill", URI), lambda i, p: pass_until(gate, i, p)))
+    waiting = asyncio.create_task(inference.run(inference.new_job("hover", URI), lambda i, p: "never"))
+    await asyncio.sleep(0.02)
+    inference.stop_jobs(URI, reason)
+    for task in (running, waiting):
+        with pytest.raises(Stopped) as stopped:
+            await task
+        assert stopped.value.reason is reason
+
+
+async def test_a_broken_model_gives_its_reason_to_every_job_until_another_is_loaded() -> None:
+    def refuse(folder: Path | None) -> Infiller:
+        if folder is None:
+            return MODEL
+        raise ModelError(f"{folder.name} is truncated") if folder.name == "broken" else MemoryError("too large")
+
+    inference = Inference(refuse)
+    for name, reason in (("broken", "broken is truncated"), ("huge", "could not be loaded: too large")):
+        inference.folder = Path(name)
+        inference.load()
+        for _ in range(2):
+            with pytest.raises(LacunaError, match=reason):
+                await inference.run(inference.new_job("fill", URI), lambda i, p: "never")
+    inference.folder = None
+    inference.load()
+    assert await inference.run(inference.new_job("fill", URI), lambda i, p: "filled") == "filled"
+    inference.close()
