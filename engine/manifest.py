@@ -69,7 +69,9 @@ def load_manifest(folder: Path) -> Manifest:
     if not isinstance(raw, dict):
         raise ModelError(f"{path} must hold a JSON object; export the model again")
     if raw.get("format_version") != FORMAT_VERSION:
-        raise ModelError(f"{path} has format version {raw.get('format_version')!r}, but this Lacuna reads {FORMAT_VERSION}; export the model again")
+        raise ModelError(
+            f"{path} has format version {raw.get('format_version')!r}, but this Lacuna reads {FORMAT_VERSION}; export the model again"
+        )
     return _Checker(path).manifest(raw)
 
 
@@ -147,5 +149,8 @@ def checked_file(folder: Path, entry: FileEntry) -> Path:
     except OSError as error:
         raise ModelError(f"{path} can't be read ({error.strerror}), though the manifest names it; copy or export the model again") from None
     if digest != entry.sha256:
-        raise ModelError(f"{path} is not the file its manifest describes (SHA-256 {digest[:12]}..., expected {entry.sha256[:12]}...); copy or export the model again")
+        raise ModelError(
+            f"{path} is not the file its manifest describes (SHA-256 {digest[:12]}..., expected {entry.sha256[:12]}...); "
+            "copy or export the model again"
+        )
     return path

@@ -8,14 +8,14 @@ content rows. `OnnxModel` implements this with a key/value cache; the tests' ora
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.sequence import IntArray
 
-FloatArray = NDArray[np.float32] | NDArray[np.float64]
+FloatArray = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

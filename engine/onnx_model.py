@@ -33,7 +33,10 @@ class OnnxModel:
         try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions share no base class of their own
-            raise ModelError(f"{path} can't be loaded by ONNX Runtime {onnxruntime.__version__} ({str(error).splitlines()[0][:200]}); export the model again") from None
+            raise ModelError(
+                f"{path} can't be loaded by ONNX Runtime {onnxruntime.__version__} ({str(error).splitlines()[0][:200]}); "
+                "export the model again"
+            ) from None
         self.manifest = manifest
         caches = 2 * (manifest.layers + 1)
         self.past_names = [f"past_{index}" for index in range(caches)]
@@ -43,13 +46,27 @@ class OnnxModel:
 
     def _check(self, path: Path) -> None:
         manifest = self.manifest
-        wanted = ["content_ids", "content_positions", "content_visibility", "slot_sources", "slot_targets", "slot_visibility", *self.past_names]
+        wanted = [
+            "content_ids",
+            "content_positions",
+            "content_visibility",
+            "slot_sources",
+            "slot_targets",
+            "slot_visibility",
+            *self.past_names,
+        ]
         given = {entry.name: entry for entry in self.session.get_inputs()}
         if sorted(given) != sorted(wanted):
-            raise ModelError(f"{path} takes other inputs than its manifest promises ({', '.join(sorted(set(wanted) ^ set(given)))}); export the model again")
+            raise ModelError(
+                f"{path} takes other inputs than its manifest promises ({', '.join(sorted(set(wanted) ^ set(given)))}); "
+                "export the model again"
+            )
         shape = given["past_0"].shape
         if [shape[1], shape[3]] != [manifest.heads, manifest.head_size]:
-            raise ModelError(f"{path} has caches of {shape[1]} heads of {shape[3]}, its manifest says {manifest.heads} of {manifest.head_size}; export the model again")
+            raise ModelError(
+                f"{path} has caches of {shape[1]} heads of {shape[3]}, "
+                f"its manifest says {manifest.heads} of {manifest.head_size}; export the model again"
+            )
         vocabulary = self.session.get_outputs()[0].shape[2]
         if vocabulary != manifest.vocabulary:
             raise ModelError(f"{path} has a vocabulary of {vocabulary}, its manifest says {manifest.vocabulary}; export the model again")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 PROMPT_ORDERS = ("suffix-first", "prefix-first")
 

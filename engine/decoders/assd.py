@@ -19,12 +19,10 @@ from engine.decoders.slots import SlotChain, column_of
 from engine.infiller import OnPass
 from engine.model import FloatArray, Rows, State
 from engine.sampling import Probabilities, Sampler, draw, log_softmax
-from engine.sequence import IntArray
+from engine.sequence import BoolArray, IntArray
 
 
-def assd(
-    prefilled: Prefilled, copies: int, sampler: Sampler, width: int, rng: np.random.Generator, on_pass: OnPass
-) -> list[Draw]:
+def assd(prefilled: Prefilled, copies: int, sampler: Sampler, width: int, rng: np.random.Generator, on_pass: OnPass) -> list[Draw]:
     """Exactly distributed as `sequential`; up to `width` tokens a round. Passes <= tokens: a round of two yields >= 2."""
     chain = prefilled.chain
     drawing = Drawing(chain, copies, on_pass)
@@ -93,7 +91,7 @@ def verify(state: State, chain: SlotChain, slots: IntArray, drafts: IntArray, le
     )
 
 
-def accept(target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+def accept(target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator) -> tuple[IntArray, BoolArray]:
     """The accept test (Leviathan et al., arXiv 2211.17192, Algorithm 1): `(tokens [B], accepted bool [B])`.
 
     `target`, `proposal` `[B, V]`; a refused draft's token is drawn from the normalised (target - proposal)+.

@@ -13,7 +13,7 @@ from engine.infiller import OnPass
 from engine.model import FloatArray, Model, Rows, State
 from engine.results import Progress
 from engine.sampling import Sampler
-from engine.sequence import IntArray, MaskedSequence
+from engine.sequence import BoolArray, IntArray, MaskedSequence
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class Drawing:
         self.report()
 
     @property
-    def active(self) -> IntArray:
+    def active(self) -> BoolArray:
         """Bool `[B]`: which alternatives still have slots to fill."""
         return self.frontier < self.chain.done
 
-    def emit(self, which: IntArray, tokens: IntArray, logprobs: FloatArray) -> None:
+    def emit(self, which: BoolArray, tokens: IntArray, logprobs: FloatArray) -> None:
         """Append `tokens[b]` with its log-probability to each alternative b of the bool mask `which`, and move on."""
         for row in np.flatnonzero(which):
             self.slots[row].append(int(self.frontier[row]))
@@ -94,7 +94,7 @@ class Drawing:
             self.logprobs[row].append(float(logprobs[row]))
         self.frontier = np.where(which, self.chain.advance(self.frontier, tokens), self.frontier)
 
-    def count_pass(self, which: IntArray) -> None:
+    def count_pass(self, which: BoolArray) -> None:
         """One more pass for the alternatives of the mask; runs the hook, which may raise `Cancelled`."""
         self.passes = self.passes + which
         self.all_passes += 1
@@ -110,7 +110,7 @@ class Drawing:
         ]
 
 
-def ask_from_last(state: State, chain: SlotChain, ids: IntArray, at: IntArray, which: IntArray, window: IntArray) -> FloatArray:
+def ask_from_last(state: State, chain: SlotChain, ids: IntArray, at: IntArray, which: BoolArray, window: IntArray) -> FloatArray:
     """One pass with a single content row each, token `ids[b]` at slot `at[b]`, kept where `which`; it asks `window` `[B, W]`."""
     logits = state.run(
         Rows(

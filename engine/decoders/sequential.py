@@ -9,9 +9,7 @@ from engine.infiller import OnPass
 from engine.sampling import Sampler, draw, log_softmax
 
 
-def sequential(
-    prefilled: Prefilled, copies: int, sampler: Sampler, width: int, rng: np.random.Generator, on_pass: OnPass
-) -> list[Draw]:
+def sequential(prefilled: Prefilled, copies: int, sampler: Sampler, width: int, rng: np.random.Generator, on_pass: OnPass) -> list[Draw]:
     """Draws each slot from the model's conditional given all that is decoded. Passes = tokens; `width` is not used.
 
     The prefill's first column is the first slot's conditional; every further pass carries the last token as its one

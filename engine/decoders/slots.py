@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.sequence import IntArray, MaskedSequence
+from engine.sequence import BoolArray, IntArray, MaskedSequence
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class SlotChain:
         return np.concatenate((here, following), axis=1)
 
 
-def column_of(window: IntArray, slots: IntArray) -> tuple[IntArray, IntArray]:
+def column_of(window: IntArray, slots: IntArray) -> tuple[IntArray, BoolArray]:
     """Which column of `window` `[B, W]` holds `slots` `[B]`, and whether any does (bool `[B]`)."""
     matches = window == slots[:, None]
     return matches.argmax(axis=1), matches.any(axis=1)

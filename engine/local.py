@@ -1,0 +1,154 @@
+"""The `Infiller` that runs a model folder on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from engine.decoders import DECODERS
+from engine.decoders.base import Draw, Prefilled, prefill
+from engine.errors import PassageError
+from engine.infiller import OnPass, ignore_progress
+from engine.manifest import Manifest, load_manifest
+from engine.onnx_model import OnnxModel
+from engine.options import FillOptions
+from engine.passage import Passage
+from engine.results import FillResult, HoleFill, Progress, Score, Suggestion, TokenScore
+from engine.sampling import Sampler, log_softmax
+from engine.scoring import conditionals
+from engine.sequence import MaskedSequence, mask
+from engine.text import Text
+
+DEFAULT_MODEL = Path(__file__).parent / "models" / "default"
+
+_MARKS = 3  # rows of a sequence that are neither text nor slots: its start, the document's start and end
+_ROUNDS = 3  # batches drawn, at most, until enough distinct suggestions are there
+
+
+class LocalInfiller:
+    """One loaded model. Raises ModelError from the constructor when the folder can't be used."""
+
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        self.folder = folder
+        self.manifest: Manifest = load_manifest(folder)
+        self.text = Text(folder, self.manifest)
+        self.model = OnnxModel(folder, self.manifest, threads=threads)
+
+    @property
+    def model_name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def provider(self) -> str:
+        return self.model.provider
+
+    @property
+    def window(self) -> int:
+        return self.manifest.window - _MARKS
+
+    @property
+    def max_holes(self) -> int:
+        return self.manifest.max_holes
+
+    def count_tokens(self, text: str) -> int:
+        return len(self.text.encode(text))
+
+    def sequence(self, passage: Passage) -> MaskedSequence:
+        """The passage as rows and slots. Raises PassageError when it takes more than `window` tokens."""
+        pieces = [self.text.encode(piece) for piece in passage.pieces]
+        taken = sum(map(len, pieces)) + sum(passage.budgets)
+        if taken > self.window:
+            raise PassageError(
+                f"the passage takes {taken} tokens (budgets of its holes included), but the model's window is {self.window}; shorten it"
+            )
+        return mask(
+            pieces,
+            passage.budgets,
+            self.manifest.special_ids,
+            at_start=passage.at_start,
+            at_end=passage.at_end,
+            order=self.manifest.prompt_order,
+        )
+
+    def fill(self, passage: Passage, options: FillOptions, on_pass: OnPass = ignore_progress) -> FillResult:
+        began = time.perf_counter()
+        sequence = self.sequence(passage)
+        rng = np.random.default_rng(options.seed)
+        sampler = Sampler(options.temperature, options.top_p)
+        decode = DECODERS[options.method]
+        prefilled = prefill(self.model, sequence, options.draft)
+        found: dict[tuple[str, ...], Suggestion] = {}
+        tally = _Tally(on_pass)
+        # Greedy draws are all alike: one is enough.
+        copies, rounds = (1, 1) if options.temperature == 0 else (options.count, _ROUNDS)
+        for _ in range(rounds):
+            draws = decode(prefilled, copies, sampler, options.draft, rng, tally)
+            tally.end_batch(draws)
+            for drawn in draws:
+                suggestion = self._suggestion(prefilled, drawn)
+                found.setdefault(tuple(fill.text for fill in suggestion.fills), suggestion)
+            if len(found) >= options.count:
+                break
+        ranked = sorted(found.values(), key=lambda suggestion: suggestion.logprob, reverse=True)
+        elapsed = (time.perf_counter() - began) * 1000
+        return FillResult(tuple(ranked[: options.count]), tally.passes, tally.tokens, prefilled.milliseconds, elapsed)
+
+    def _suggestion(self, prefilled: Prefilled, drawn: Draw) -> Suggestion:
+        holes = prefilled.chain.holes[np.array(drawn.slots)]
+        fills = []
+        for hole in range(int(prefilled.chain.holes[-1])):
+            own = np.flatnonzero(holes == hole)
+            tokens = tuple(drawn.tokens[index] for index in own)
+            logprobs = tuple(drawn.logprobs[index] for index in own)
+            fills.append(HoleFill(self.text.decode(tokens), tokens, logprobs, tokens[-1] == self.model.eoh))
+        return Suggestion(tuple(fills), drawn.passes)
+
+    def score(self, passage: Passage, texts: Sequence[str], alternatives: int = 5) -> Score:
+        began = time.perf_counter()
+        fills = [[*self.text.encode(text), self.model.eoh] for text in texts]
+        if len(fills) != len(passage.budgets):
+            raise PassageError(f"{len(passage.budgets)} holes need as many texts, not {len(fills)}")
+        for number, (fill, budget) in enumerate(zip(fills, passage.budgets, strict=True), 1):
+            if len(fill) > budget:
+                raise PassageError(f"the text of hole {number} takes {len(fill)} tokens with its end mark, but its budget is {budget}")
+        logprobs = log_softmax(conditionals(self.model, self.sequence(passage), fills))
+        rows = iter(logprobs)
+        scored = tuple(tuple(self._token(token, next(rows), alternatives) for token in fill) for fill in fills)
+        return Score(scored, (time.perf_counter() - began) * 1000)
+
+    def _token(self, token: int, logprobs: np.ndarray[tuple[int], np.dtype[np.float64]], alternatives: int) -> TokenScore:
+        best = np.argsort(-logprobs, kind="stable")[:alternatives]
+        return TokenScore(
+            text=self.text.decode([token]),
+            logprob=float(logprobs[token]),
+            rank=1 + int((logprobs > logprobs[token]).sum()),
+            alternatives=tuple((self.text.decode([int(other)]), float(np.exp(logprobs[other]))) for other in best),
+        )
+
+
+class _Tally:
+    """Counts passes and tokens over the batches of one request; a hook itself, it hands the running totals on.
+
+    The prefill is one pass, however many batches start from it.
+    """
+
+    def __init__(self, on_pass: OnPass) -> None:
+        self.on_pass = on_pass
+        self.passes = self.tokens = 0
+        self._batch = Progress(1, 0, 0)
+
+    def __call__(self, progress: Progress) -> None:
+        self._batch = progress
+        self.on_pass(Progress(max(0, self.passes - 1) + progress.passes, self.tokens + progress.tokens, self.tokens + progress.most))
+
+    def end_batch(self, draws: Sequence[Draw]) -> None:
+        self.passes = max(0, self.passes - 1) + self._batch.passes
+        self.tokens += sum(len(drawn.tokens) for drawn in draws)
+
+
+def load_infiller(folder: Path | None = None) -> LocalInfiller:
+    """Load a model folder; None is the default model inside the package. Raises ModelError."""
+    return LocalInfiller(DEFAULT_MODEL if folder is None else folder)
