@@ -132,7 +132,8 @@ def _checked(buffer: Buffer, start: int, end: int) -> tuple[int, int]:
 def _budget(buffer: Buffer, start: int, end: int) -> int:
     if start == end:
         return _budget_of_gap(buffer, start, end)
-    return max(TOKEN_BUDGET, min(LARGEST_DEFAULT_BUDGET, 2 * -(-(end - start) // _BYTES_PER_TOKEN) + 8))
+    length = end - start - buffer.source.count(b"\r\n", start, end)  # a line end is one character to the model
+    return max(TOKEN_BUDGET, min(LARGEST_DEFAULT_BUDGET, 2 * -(-length // _BYTES_PER_TOKEN) + 8))
 
 
 def _budget_of_gap(buffer: Buffer, start: int, end: int) -> int:

@@ -144,28 +144,37 @@ def _text(buffer: Buffer, start: int, end: int) -> str:
 
 
 def _chunks(buffer: Buffer, whole: Hole, infiller: Infiller, most: int) -> Iterator[tuple[int, int]]:
-    """The range in consecutive stretches of at most `most` tokens each, cut at line ends where that doesn't waste half."""
-    start = whole.start
-    while start < whole.end:
-        end = min(whole.end, start + 16 * most)
-        while True:
-            end = max(buffer.settle(end), _next_character(buffer, start))
-            count = infiller.count_tokens(_text(buffer, start, end))
-            if count <= most or end == _next_character(buffer, start):
+    """The range in consecutive stretches of at most `most` tokens each, cut at line ends where that doesn't waste half.
+
+    Cuts are found in the text as the model has it, so that a file's kind of line ends doesn't move them.
+    """
+    source = buffer.source[whole.start : whole.end]
+    text = to_model(source.decode("utf-8")).encode("utf-8")
+    places = _places_in(source, whole.start)
+    start = 0
+    while start < len(text):
+        end = _character_end(text, start, start + 16 * most)
+        while (count := infiller.count_tokens(text[start:end].decode("utf-8"))) > most:
+            shorter = _character_end(text, start, start + (end - start) * most // count)
+            if shorter == end:
                 break
-            end = start + (end - start) * most // count
-        if end < whole.end:
-            line_start = buffer.line_starts[buffer.line_at(end)]
+            end = shorter
+        if end < len(text):
+            line_start = text.rfind(b"\n", start, end) + 1
             end = line_start if line_start > (start + end) // 2 else end
-        yield start, end
+        yield places[start], places[end]
         start = end
 
 
-def _next_character(buffer: Buffer, offset: int) -> int:
-    offset += 1
-    while offset < len(buffer.source) and buffer.settle(offset) != offset:
-        offset += 1
-    return offset
+def _character_end(text: bytes, start: int, end: int) -> int:
+    """The last end of a character at or before `end`, but after at least one character from `start`."""
+    for border in range(min(end, len(text)), start, -1):
+        if border == len(text) or text[border] & 0xC0 != 0x80:
+            return border
+    border = start + 1
+    while border < len(text) and text[border] & 0xC0 == 0x80:
+        border += 1
+    return border
 
 
 def _placed(buffer: Buffer, start: int, end: int, tokens: Sequence[TokenScore]) -> list[ScoredToken]:
