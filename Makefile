@@ -6,10 +6,16 @@ BIN := $(VENV)/bin
 DATA ?=
 TORCH := 2.13.0
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench picture clean
+
+DEMO := -n 3 --temperature 0.4 --seed 7
 
 demo: $(VENV)/.base
-	$(BIN)/lacuna fill demo/orders.py -n 3 --temperature 0.4 --seed 7
+	$(BIN)/lacuna fill demo/orders.py $(DEMO)
+
+# The README's picture, drawn from what the demo prints.
+picture: $(VENV)/.dev
+	$(BIN)/python docs/picture.py $(DEMO)
 
 test: check
 	$(BIN)/python -m pytest -q

@@ -54,7 +54,8 @@ def licence_of(distribution: Distribution) -> str | None:
     """The licence a distribution declares, if it is permissive; None for copyleft, proprietary or unknown ones."""
     metadata = distribution.metadata
     classifiers = [c.rpartition("::")[2].strip() for c in metadata.get_all("Classifier") or [] if c.startswith("License ::")]
-    declared = metadata.get("License-Expression") or "; ".join(c for c in classifiers if c != "OSI Approved") or metadata.get("License") or ""
+    expression, free_text = ((metadata.get_all(name) or [""])[0] for name in ("License-Expression", "License"))
+    declared = expression or "; ".join(c for c in classifiers if c != "OSI Approved") or free_text or ""
     declared = " ".join(declared.split())[:120]
     if _COPYLEFT.search(declared) or not _PERMISSIVE.search(declared):
         return None
@@ -139,9 +140,7 @@ def build(out: Path, site_packages: Iterable[Path], libraries: Iterable[Path] = 
     return projects
 
 
-def _sources(
-    site_packages: Iterable[Path], libraries: Iterable[Path]
-) -> Iterator[tuple[str, str, str, Iterator[tuple[str, Path]]]]:
+def _sources(site_packages: Iterable[Path], libraries: Iterable[Path]) -> Iterator[tuple[str, str, str, Iterator[tuple[str, Path]]]]:
     own = Path(sysconfig.get_path("stdlib"))
     for root in (own, *libraries):
         yield f"CPython {root.name.removeprefix('python')}", root.name, "PSF-2.0", standard_library(root)

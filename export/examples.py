@@ -65,10 +65,7 @@ class Windows(Dataset[tuple[Tensor, Tensor, Tensor]]):
         start = max(0, rng.randrange(-self.rows, len(file.text)))  # the beginnings of files are worth some more visits
         encoding = self.tokenizer.encode(file.text[start : start + 6 * self.rows])
         room = self.rows - 24  # cutting holes splits some tokens
-        if len(encoding.ids) <= room:
-            end = min(len(file.text), start + 6 * self.rows)
-        else:
-            end = start + encoding.offsets[room - 1][1]
+        end = min(len(file.text), start + 6 * self.rows) if len(encoding.ids) <= room else start + encoding.offsets[room - 1][1]
         return file.text[start:end], start == 0, end == len(file.text)
 
     def example(self, rng: random.Random) -> Example:

@@ -96,7 +96,8 @@ class KeysValues(nn.Module):
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    split: Tensor = x.unflatten(-1, (heads, -1))
+    return split.transpose(1, 2)
 
 
 class Attention(nn.Module):
@@ -239,9 +240,7 @@ class AsArm(nn.Module):
         )
         return self.logits(states), *new
 
-    def train_states(
-        self, ids: Tensor, positions: Tensor, ahead_sources: Tensor, ahead_targets: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def train_states(self, ids: Tensor, positions: Tensor, ahead_sources: Tensor, ahead_targets: Tensor) -> tuple[Tensor, Tensor]:
         """Whole sequences in sigma order, `[B, T]`: states before `logits` of two sets of slot rows.
 
         The first set `[B, T - 1, width]`: each row asks for its successor in sigma. The second `[B, A, width]`: draft
@@ -253,9 +252,7 @@ class AsArm(nn.Module):
             x, _, _ = block(x, cos, sin, None, None)
         keys, values = self.head.keys_values(self.head.content_norm(x), cos, sin)
         targets = positions[:, 1:]
-        states = self.head(
-            x[:, :-1], targets - positions[:, :-1], *self.rotary(targets), keys[:, :, :-1], values[:, :, :-1], None
-        )
+        states = self.head(x[:, :-1], targets - positions[:, :-1], *self.rotary(targets), keys[:, :, :-1], values[:, :, :-1], None)
         index = torch.arange(ids.shape[1], device=ids.device)
         visible = index <= ahead_sources[..., None]
         ahead = self.head(

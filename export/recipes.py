@@ -10,6 +10,8 @@ from typing import Any
 from engine.errors import LacunaError
 from export.model import ModelConfig
 
+_TYPES: dict[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "str": str}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -41,7 +43,8 @@ def load_recipe(path: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LacunaError(f"the recipe {path} is not valid TOML: {error}") from None
     model = _fit(path, "model.", ModelConfig, raw.pop("model", {}))
-    return _fit(path, "", Recipe, {**raw, "model": model, "name": path.stem})
+    recipe: Recipe = _fit(path, "", Recipe, {**raw, "model": model, "name": path.stem})
+    return recipe
 
 
 def _fit(path: Path, prefix: str, kind: type[Any], raw: dict[str, Any]) -> Any:
@@ -54,7 +57,7 @@ def _fit(path: Path, prefix: str, kind: type[Any], raw: dict[str, Any]) -> Any:
             if field.default is field.default_factory:  # neither default given
                 raise LacunaError(f"the recipe {path} lacks {prefix}{name}; add it")
             continue
-        expected = {"int": int, "float": (int, float), "str": str}.get(str(field.type))
+        expected = _TYPES.get(str(field.type))
         if expected is not None and (not isinstance(raw[name], expected) or isinstance(raw[name], bool)):
             raise LacunaError(f"the recipe {path} gives {prefix}{name} as {raw[name]!r}; it must be of type {field.type}")
     return kind(**raw)

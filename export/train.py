@@ -24,10 +24,10 @@ from tqdm import tqdm
 from engine.errors import LacunaError
 from export import corpus
 from export.examples import IGNORED, Windows
-from export.model import AsArm, parameter_count
+from export.model import AsArm
 from export.plots import plot_training
 from export.recipes import Recipe
-from export.vocabulary import SPECIAL_IDS, train_tokenizer
+from export.vocabulary import train_tokenizer
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
@@ -77,7 +77,9 @@ def draft_rows(meta: Tensor, positions: Tensor, ids: Tensor, furthest: int, gene
     return sources, positions.gather(1, ahead), labels
 
 
-def _losses(model: AsArm, batch: tuple[Tensor, Tensor, Tensor], furthest: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _losses(
+    model: AsArm, batch: tuple[Tensor, Tensor, Tensor], furthest: int, generator: torch.Generator, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
     """Per-row losses: `[B, T - 1]` of the next token (0 on padding), its mask, and `[B, A]` of draft rows (0 where ignored)."""
     ids, positions, meta = batch
     sources, targets, draft_labels = draft_rows(meta, positions, ids, furthest, generator)
@@ -110,7 +112,9 @@ def validate(model: AsArm, windows: Windows, count: int, recipe: Recipe, device:
     model.train()
     hole_bytes = sum(int(windows[index][2][1]) for index in range(count))
     hole_nats, hole_tokens, prompt_nats, prompt_tokens, draft_nats, drafts = sums.tolist()
-    return Losses(hole_nats / math.log(2) / max(1, hole_bytes), hole_nats / hole_tokens, prompt_nats / prompt_tokens, draft_nats / max(1.0, drafts))
+    return Losses(
+        hole_nats / math.log(2) / max(1, hole_bytes), hole_nats / hole_tokens, prompt_nats / prompt_tokens, draft_nats / max(1.0, drafts)
+    )
 
 
 def rate_at(step: int, progress: float, recipe: Recipe) -> float:
@@ -189,7 +193,9 @@ def train(corpus_folder: Path, run: Path, recipe: Recipe, minutes: float, *, val
             loss = next_loss.sum() / used.sum()
             total = loss + recipe.ahead * draft_loss.sum() / (draft_loss > 0).sum().clamp(min=1)
             if not math.isfinite(total.item()):
-                raise LacunaError(f"the loss at step {step} is {total.item()}; the last good checkpoint is kept in {run}: lower the rates and resume")
+                raise LacunaError(
+                    f"the loss at step {step} is {total.item()}; the last good checkpoint is kept in {run}: lower the rates and resume"
+                )
             total.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimizer in optimizers:
@@ -199,14 +205,16 @@ def train(corpus_folder: Path, run: Path, recipe: Recipe, minutes: float, *, val
             took = time.perf_counter() - began
             seconds += took
             speed = recipe.batch * recipe.rows / took
-            bar.n = min(round(seconds), bar.total)
+            bar.n = min(round(seconds), round(budget))
             bar.set_postfix_str(f"step {step}, loss {loss.item():.3f}, {speed:,.0f} tokens/s", refresh=False)
-            _log(run, {"step": step, "seconds": round(seconds, 1), "tokens": step * recipe.batch * recipe.rows, "loss": round(loss.item(), 4), "rate": round(rate, 4), "tokens_per_second": round(speed)})
+            reached = {"step": step, "seconds": round(seconds, 1), "tokens": step * recipe.batch * recipe.rows}
+            _log(run, {**reached, "loss": round(loss.item(), 4), "rate": round(rate, 4), "tokens_per_second": round(speed)})
             if seconds >= next_validation or seconds >= budget or stop.asked:
                 next_validation = seconds + validate_every * 60
                 last = validate(model, held_out, 8 * recipe.batch, recipe, device)
-                _log(run, {"step": step, "seconds": round(seconds, 1), "tokens": step * recipe.batch * recipe.rows, **asdict(last)})
-                bar.write(f"step {step}: held out {last.hole_bits_per_byte:.3f} bits/byte in holes, {last.hole_nats_per_token:.3f} nats/token")
+                _log(run, {**reached, **asdict(last)})
+                bits, nats = last.hole_bits_per_byte, last.hole_nats_per_token
+                bar.write(f"step {step}: held out {bits:.3f} bits/byte in holes, {nats:.3f} nats/token")
                 save_checkpoint(run, model, optimizers, recipe, step, seconds)
                 plot_training(run / METRICS, run / "loss.png")
     return last if last is not None else validate(model, held_out, 8 * recipe.batch, recipe, device)

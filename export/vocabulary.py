@@ -22,13 +22,9 @@ _PIECES = r"[\r\n]+[ \t]*| ?\p{L}+| ?_+\p{L}*|\p{N}| ?[^\s\p{L}\p{N}_]+| +|\t+|\
 def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
     """A tokenizer of `size` entries, `SPECIAL_TOKENS` first. Its text input never yields a special token."""
     tokenizer = Tokenizer(BPE())
-    tokenizer.pre_tokenizer = Sequence(
-        [Split(Regex(_PIECES), behavior="isolated"), ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
+    tokenizer.pre_tokenizer = Sequence([Split(Regex(_PIECES), behavior="isolated"), ByteLevel(add_prefix_space=False, use_regex=False)])
     tokenizer.decoder = ByteLevelDecoder()
-    trainer = BpeTrainer(
-        vocab_size=size, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=ByteLevel.alphabet(), show_progress=False
-    )
+    trainer = BpeTrainer(vocab_size=size, special_tokens=list(SPECIAL_TOKENS), initial_alphabet=ByteLevel.alphabet(), show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     # In a file "<eoh>" is five characters that somebody typed, not an end mark.
     tokenizer.encode_special_tokens = True

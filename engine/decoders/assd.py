@@ -30,7 +30,7 @@ def assd(prefilled: Prefilled, copies: int, sampler: Sampler, width: int, rng: n
     window = np.repeat(prefilled.window, copies, axis=0)
     logits = np.repeat(prefilled.logits, copies, axis=0)
     while True:
-        slots, drafts, proposals, lengths = draw_drafts(chain, drawing.frontier, window, sampler.probabilities(logits), width, rng)
+        slots, drafts, proposals, lengths = draw_drafts(chain, drawing.frontier, window, logits, sampler, width, rng)
         # The frontier is the window's first slot, and what it was asked with is all that is decoded: q = p there.
         first = log_softmax(logits[:, 0])
         drawing.emit(lengths > 0, drafts[:, 0], np.take_along_axis(first, drafts[:, :1], axis=1)[:, 0])
@@ -50,7 +50,7 @@ def assd(prefilled: Prefilled, copies: int, sampler: Sampler, width: int, rng: n
 
 
 def draw_drafts(
-    chain: SlotChain, frontier: IntArray, window: IntArray, proposals: Probabilities, width: int, rng: np.random.Generator
+    chain: SlotChain, frontier: IntArray, window: IntArray, logits: FloatArray, sampler: Sampler, width: int, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray, Probabilities, IntArray]:
     """Walk from the frontier through the window, drawing each slot from its proposal.
 
@@ -60,14 +60,14 @@ def draw_drafts(
     batch = len(frontier)
     slots = np.full((batch, width), chain.done)
     drafts = np.zeros((batch, width), dtype=np.int64)
-    used = np.empty((batch, width, proposals.shape[-1]), dtype=np.float64)
+    used = np.empty((batch, width, logits.shape[-1]), dtype=np.float64)
     lengths = np.zeros(batch, dtype=np.int64)
     at = frontier
     alive = frontier < chain.done
     for step in range(width):
         columns, found = column_of(window, at)
         alive = alive & found & (at < chain.done)
-        used[:, step] = proposals[np.arange(batch), columns]
+        used[:, step] = sampler.probabilities(logits[np.arange(batch), columns])
         drafts[:, step] = draw(used[:, step], rng)
         slots[:, step] = np.where(alive, at, chain.done)
         lengths += alive

@@ -1,0 +1,214 @@
+"""`lacuna-export`: the model workshop from a terminal. What needs torch is imported by the command that uses it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import random
+import sys
+import sysconfig
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import LacunaError
+from engine.manifest import MANIFEST, load_manifest
+
+if TYPE_CHECKING:
+    from export.holes import HoledText
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+RECIPES = Path(__file__).parent / "recipe_files"
+_EXTRA = ("torch", "onnx", "onnxscript", "tqdm", "matplotlib")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Returns its exit code: 0 done, 2 bad input, 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except LacunaError as error:
+        print(f"lacuna-export: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        print(f"lacuna-export: this command needs {error.name}; install it with: pip install 'lacuna-lsp[export]'", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("lacuna-export: cancelled", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader, `head` say, has seen enough; what is still buffered must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def find_recipe(name: str) -> Path:
+    """The recipe file that `name` means: one of the package's own by its name, or any by its path."""
+    own = RECIPES / f"{name}.toml"
+    if own.is_file():
+        return own
+    path = Path(name)
+    if not path.is_file():
+        names = ", ".join(path.stem for path in sorted(RECIPES.glob("*.toml")))
+        raise LacunaError(f"there is no recipe {name}; use one of {names}, or the path of a recipe file")
+    return path
+
+
+def marked(holed: HoledText) -> str:
+    """The text with each hole shown as ⟦kind: text⟧."""
+    shown = [f"⟦{kind}: {hole}⟧" for kind, hole in zip(holed.kinds, holed.holes, strict=True)]
+    return "".join(piece + hole for piece, hole in zip(holed.pieces, [*shown, ""], strict=True))
+
+
+def _corpus(arguments: argparse.Namespace) -> None:
+    from export.corpus import SPLITS, build
+
+    folders = arguments.sources or [Path(sysconfig.get_path("purelib"))]
+    for folder in folders:
+        if not folder.is_dir():
+            raise LacunaError(f"there is no folder {folder}; name a site-packages folder with --from")
+    try:
+        projects = build(arguments.out, folders)
+    except OSError as error:
+        raise LacunaError(f"the corpus can't be written to {arguments.out} ({error.strerror})") from None
+    for split in SPLITS:
+        chosen = [project for project in projects if project.split == split]
+        files, size = sum(project.files for project in chosen), sum(project.bytes for project in chosen)
+        print(f"{split:9} {len(chosen):4} projects {files:7,} files {size / 1e6:8.1f} MB")
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from export.recipes import load_recipe
+    from export.train import train
+
+    losses = train(
+        arguments.corpus,
+        arguments.run_folder,
+        load_recipe(find_recipe(arguments.recipe)),
+        arguments.minutes,
+        validate_every=arguments.validate_every,
+        compiled=arguments.compile,
+    )
+    print(f"held out: {losses.hole_bits_per_byte:.3f} bits/byte in holes, {losses.hole_nats_per_token:.3f} nats/token")
+
+
+def _onnx(arguments: argparse.Namespace) -> None:
+    from export.corpus_summary import summarise
+    from export.onnx_graph import export_model
+
+    out: Path = arguments.out
+    summary = summarise(arguments.corpus) if arguments.corpus else {}
+    exported = export_model(arguments.run_folder, out, arguments.name or arguments.run_folder.resolve().name, summary, {})
+    size = sum((out / entry.file).stat().st_size for entry in exported.manifest.graphs.values())
+    print(f"{out}: {exported.manifest.parameters:,} parameters, {size / 1e6:.1f} MB")
+    print(f"ONNX Runtime and torch differ by at most {exported.largest_difference:.1e}")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from export.evaluate import evaluate
+
+    manifest = load_manifest(arguments.model)
+    evaluation = evaluate(arguments.corpus, arguments.model, arguments.windows)
+    figures = evaluation.as_dict()
+    print(json.dumps(figures, indent=1) if arguments.json else evaluation.as_table())
+    if arguments.write:
+        beside: Path = arguments.model / f"{MANIFEST}.new"
+        beside.write_text(dataclasses.replace(manifest, evaluation=figures).as_json(), encoding="utf-8")
+        beside.replace(arguments.model / MANIFEST)
+
+
+def _holes(arguments: argparse.Namespace) -> None:
+    from export.holes import make_holes
+
+    try:
+        text = arguments.file.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise LacunaError(f"{arguments.file} can't be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise LacunaError(f"{arguments.file} is not UTF-8 text; save it as UTF-8 first") from None
+    print(marked(make_holes(text, random.Random(arguments.seed), arguments.count)))
+
+
+def _recipes(arguments: argparse.Namespace) -> None:
+    from export.model import AsArm, parameter_count
+    from export.recipes import load_recipe
+
+    for path in sorted(RECIPES.glob("*.toml")):
+        recipe = load_recipe(path)
+        about = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+        print(f"{recipe.name:10} {parameter_count(AsArm(recipe.model)) / 1e6:6.1f} M parameters, {recipe.rows} rows. {about}")
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text}")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lacuna-export", description="Makes models for Lacuna: corpus, training, export, evaluation. Never uses the network."
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, run: Callable[[argparse.Namespace], None], about: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=about, description=about)
+        command.set_defaults(run=run)
+        return command
+
+    command = add("corpus", _corpus, "Collect permissively licensed Python source that is on this machine.")
+    command.add_argument("out", type=Path, metavar="OUT", help="the folder to write the corpus to")
+    command.add_argument(
+        "--from",
+        dest="sources",
+        type=Path,
+        nargs="+",
+        action="extend",
+        metavar="SITE_PACKAGES",
+        help="folders of installed distributions, beside the standard library (default: those of this Python)",
+    )
+
+    command = add("train", _train, "Train a model on a corpus, or go on with a run.")
+    command.add_argument("corpus", type=Path, metavar="CORPUS", help="a folder made by lacuna-export corpus")
+    command.add_argument("run_folder", type=Path, metavar="RUN", help="the folder of checkpoints and metrics")
+    command.add_argument("--recipe", required=True, metavar="NAME_OR_PATH", help="see lacuna-export recipes")
+    command.add_argument("--minutes", type=_positive, required=True, metavar="M", help="training time in all, earlier runs included")
+    command.add_argument("--validate-every", type=_positive, default=5.0, metavar="M", help="minutes between checkpoints (default: 5)")
+    command.add_argument("--compile", action="store_true", help="compile the step with torch.compile")
+
+    command = add("onnx", _onnx, "Export a run's last checkpoint as a model folder, checked against torch.")
+    command.add_argument("run_folder", type=Path, metavar="RUN", help="a folder made by lacuna-export train")
+    command.add_argument("out", type=Path, metavar="OUT", help="the model folder to write")
+    command.add_argument("--name", metavar="N", help="the model's name (default: that of the run's folder)")
+    command.add_argument("--corpus", type=Path, metavar="CORPUS", help="the corpus to sum up in the manifest")
+
+    command = add("evaluate", _evaluate, "Measure a model on held-out files, beside an n-gram model.")
+    command.add_argument("model", type=Path, metavar="MODEL", help="a model folder")
+    command.add_argument("corpus", type=Path, metavar="CORPUS", help="a folder made by lacuna-export corpus")
+    command.add_argument("--windows", type=_count, default=200, metavar="N", help="held-out windows to measure on (default: 200)")
+    command.add_argument("--json", action="store_true", help="print the figures as JSON")
+    command.add_argument("--write", action="store_true", help="put the figures into the model's manifest")
+
+    command = add("holes", _holes, "Show the holes that training would make in a file, each as ⟦kind: text⟧.")
+    command.add_argument("file", type=Path, metavar="FILE", help="a UTF-8 text file")
+    command.add_argument("--seed", type=int, default=0, metavar="S", help="the seed they are drawn with (default: 0)")
+    command.add_argument("-n", dest="count", type=_count, metavar="N", help="how many to draw (default: 1 to 8, at random)")
+
+    add("recipes", _recipes, "List the recipes that come with Lacuna.")
+    return parser

@@ -1,0 +1,248 @@
+"""From a training run to a model folder: the graph as ONNX, compared with torch, beside its tokenizer and manifest."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from torch import Tensor
+
+from engine.errors import LacunaError
+from engine.manifest import FORMAT_VERSION, MANIFEST, FileEntry, Manifest, sha256_of
+from export.model import AsArm, ModelConfig, parameter_count
+from export.train import TOKENIZER, load_checkpoint
+from export.vocabulary import SPECIAL_IDS
+
+TOLERANCE = 1e-4
+GRAPH = "model.onnx"
+_OPSET = 23
+_MAX_HOLES = 8
+_LARGEST_SURPLUS = 96  # slots that training leaves empty in a hole, at most (see `export.holes.draw_budget`)
+_STORED_AS_HALF = 1024  # tensors of at least so many numbers
+# (B, C, S, P): no past, one row, one slot, batches, long passes and long pasts.
+_CHECKED_SHAPES = (
+    (1, 1, 1, 0),
+    (1, 7, 1, 0),
+    (1, 64, 9, 0),
+    (2, 5, 3, 0),
+    (1, 1, 1, 1),
+    (1, 1, 16, 64),
+    (1, 8, 16, 128),
+    (3, 1, 1, 17),
+    (4, 9, 12, 40),
+    (8, 2, 5, 192),
+    (1, 300, 40, 0),
+    (1, 512, 1, 0),
+    (1, 3, 64, 700),
+    (2, 130, 20, 333),
+)
+_INPUTS = ("content_ids", "content_positions", "content_visibility", "slot_sources", "slot_targets", "slot_visibility")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model folder's manifest and the largest difference between ONNX Runtime's and torch's outputs on random passes."""
+
+    manifest: Manifest
+    largest_difference: float
+
+
+def export_model(run: Path, out: Path, name: str, corpus_summary: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Exported:
+    """Write the model folder `out` from a run's last checkpoint.
+
+    Weights are rounded to float16 and stored so; arithmetic is float32. Files appear in `out`, the manifest last, only
+    once ONNX Runtime's outputs are within `TOLERANCE` of torch's. Raises LacunaError otherwise, for a run without a whole
+    checkpoint or tokenizer, and for an `out` that holds something other than a model.
+    """
+    _refuse_foreign(out)
+    state = load_checkpoint(run)
+    try:
+        tokenizer = (run / TOKENIZER).read_bytes()
+    except OSError as error:
+        raise LacunaError(f"the run's tokenizer {run / TOKENIZER} can't be read ({error.strerror}); train the run again") from None
+    config = ModelConfig(**state["recipe"]["model"])
+    rows = int(state["recipe"]["rows"])
+    longest = rows + _MAX_HOLES * _LARGEST_SURPLUS
+    model = rounded_model(config, state["model"])
+    graph = to_onnx(model)
+    difference = largest_difference(graph, model, longest)
+    if not difference <= TOLERANCE:
+        raise LacunaError(
+            f"ONNX Runtime's outputs differ from torch's by {difference:.2g}, more than {TOLERANCE:g}, so {out} was not written; "
+            "try other versions of torch or onnxruntime"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
+        beside = Path(folder)
+        (beside / TOKENIZER).write_bytes(tokenizer)
+        (beside / GRAPH).write_bytes(graph)
+        manifest = Manifest(
+            format_version=FORMAT_VERSION,
+            name=name,
+            architecture="as-arm-trunk-slot-head",
+            parameters=parameter_count(model),
+            vocabulary=config.vocabulary,
+            special_ids=SPECIAL_IDS,
+            longest_position=longest,
+            window=rows,
+            max_holes=_MAX_HOLES,
+            layers=config.layers,
+            heads=config.heads,
+            head_size=config.head_size,
+            prompt_visibility="causal",
+            prompt_order="suffix-first",
+            tokenizer=FileEntry(TOKENIZER, sha256_of(beside / TOKENIZER)),
+            graphs={"float32": FileEntry(GRAPH, sha256_of(beside / GRAPH))},
+            corpus=dict(corpus_summary),
+            evaluation=dict(evaluation),
+        )
+        (beside / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
+        out.mkdir(exist_ok=True)
+        for file in (TOKENIZER, GRAPH, MANIFEST):
+            (beside / file).replace(out / file)
+    return Exported(manifest, difference)
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Raises LacunaError where `out` exists and is neither an empty folder nor a model folder."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    try:
+        raw = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raw = None
+    if not isinstance(raw, dict) or "format_version" not in raw or "graphs" not in raw:
+        raise LacunaError(f"{out} exists and is no model folder, so it is left alone; name another folder")
+
+
+def rounded_model(config: ModelConfig, weights: Mapping[str, Tensor]) -> AsArm:
+    """The model with every weight rounded to float16 precision, in float32."""
+    model = AsArm(config)
+    model.load_state_dict({name: weight.half().float() for name, weight in weights.items()})
+    return model.eval()
+
+
+def to_onnx(model: AsArm) -> bytes:
+    """The serialised graph with all sizes but the model's own left open, and no trace of where it was made."""
+    args = _random_pass(model.config, (2, 3, 4, 5), 64, torch.Generator().manual_seed(0))
+    caches = len(args) - len(_INPUTS)
+    size = torch.export.Dim.DYNAMIC
+    rows, mask = {0: size, 1: size}, {0: size, 1: size, 2: size}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # its warnings are about packages that the graph doesn't use
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            model,
+            args,
+            dynamo=True,
+            opset_version=_OPSET,
+            dynamic_shapes=(rows, rows, mask, rows, rows, mask, tuple({0: size, 2: size} for _ in range(caches))),
+            input_names=[*_INPUTS, *(f"past_{index}" for index in range(caches))],
+            output_names=["logits", *(f"new_{index}" for index in range(caches))],
+            verbose=False,
+        )
+    if program is None:
+        raise LacunaError("torch made no ONNX program; try another version of torch")
+    program.optimize()
+    proto = program.model_proto
+    _strip(proto)
+    _store_as_half(proto.graph)
+    onnx.checker.check_model(proto)
+    serialised: bytes = proto.SerializeToString()
+    return serialised
+
+
+def _strip(proto: onnx.ModelProto) -> None:
+    """Remove the notes that the exporter leaves: stack traces with file names, module names, version marks."""
+    del proto.metadata_props[:]
+    proto.doc_string = ""
+    for holder in (proto.graph, *proto.functions):
+        del holder.metadata_props[:]
+        holder.doc_string = ""
+        for node in holder.node:
+            del node.metadata_props[:]
+            node.doc_string = ""
+        for value in holder.value_info:
+            del value.metadata_props[:]
+            value.doc_string = ""
+    for value in (*proto.graph.input, *proto.graph.output):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    for tensor in proto.graph.initializer:
+        del tensor.metadata_props[:]
+        tensor.doc_string = ""
+
+
+def _store_as_half(graph: onnx.GraphProto) -> None:
+    """Keep large float32 tensors as float16 with a Cast each; ONNX Runtime folds the Casts when it loads the graph."""
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < _STORED_AS_HALF:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], name=f"{name}.cast", to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def largest_difference(graph: bytes, model: AsArm, longest: int) -> float:
+    """The largest absolute difference between any output of the graph in ONNX Runtime and of the model, on random passes."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    names = [entry.name for entry in session.get_inputs()]
+    largest = 0.0
+    for args in _random_passes(model.config, longest):
+        with torch.no_grad():
+            wanted: tuple[Tensor, ...] = model(*args)
+        given: list[NDArray[np.float32]] = session.run(None, dict(zip(names, (arg.numpy() for arg in args), strict=True)))
+        for ours, theirs in zip(given, wanted, strict=True):
+            difference = float(np.abs(ours - theirs.numpy()).max())
+            if not difference <= largest:  # so that a NaN stays
+                largest = difference
+            if np.isnan(largest):
+                return largest
+    return largest
+
+
+def _random_passes(config: ModelConfig, longest: int) -> Iterator[tuple[Tensor, ...]]:
+    generator = torch.Generator().manual_seed(20250423)
+    for shape in _CHECKED_SHAPES:
+        yield _random_pass(config, shape, longest, generator)
+
+
+def _random_pass(config: ModelConfig, shape: tuple[int, int, int, int], longest: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Inputs of one pass of the given (B, C, S, P), with masks at random in which each row sees at least itself or its source."""
+    batch, content, slots, past = shape
+
+    def whole(high: int, *size: int) -> Tensor:
+        return torch.randint(0, high, size, generator=generator)
+
+    content_visibility = whole(2, batch, content, past + content) > 0
+    content_visibility[:, torch.arange(content), past + torch.arange(content)] = True
+    sources = whole(content, batch, slots)
+    slot_visibility = (whole(2, batch, slots, past + content) > 0).scatter(2, past + sources[..., None], True)
+    caches = [torch.randn(batch, config.heads, past, config.head_size, generator=generator) for _ in range(2 * (config.layers + 1))]
+    return (
+        whole(config.vocabulary, batch, content),
+        whole(longest, batch, content),
+        content_visibility,
+        sources,
+        whole(longest, batch, slots),
+        slot_visibility,
+        *caches,
+    )

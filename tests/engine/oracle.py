@@ -1,0 +1,231 @@
+"""An AS-ARM whose any-subset conditionals are exact: a random hidden Markov chain, conditioned by forward-backward.
+
+It stands in for the ONNX model behind `engine.model.Model`, so that what a decoder draws can be held against the
+enumerated joint. Positions that no row tells of (not yet decoded, or absent after `<eoh>`) are summed out.
+
+A context is one integer: digit i, in base V + 1, is 0 where position i is unknown and its token + 1 where it is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.model import FloatArray, Rows, State
+from engine.sampling import Sampler
+from engine.sequence import IntArray, MaskedSequence
+
+Array = NDArray[np.float64]
+
+
+class Oracle:
+    """A chain of `length` positions over `vocabulary` tokens, the last of which is `<eoh>`; `passes` counts its passes.
+
+    A small `concentration` makes neighbours depend strongly on each other, so that drafts are often wrong.
+    """
+
+    def __init__(self, seed: int, length: int, vocabulary: int = 4, hidden: int = 4, concentration: float = 0.4) -> None:
+        assert (vocabulary + 1) ** length * length < 2**62, "a context must fit into one integer"
+        rng = np.random.default_rng(seed)
+        self.length = length
+        self.vocabulary = vocabulary
+        self.start: Array = rng.dirichlet(np.full(hidden, 1.0))
+        self.steps: Array = rng.dirichlet(np.full(hidden, concentration), size=(length, hidden))
+        self.emits: Array = rng.dirichlet(np.full(vocabulary, concentration), size=hidden)
+        self.passes = 0
+
+    @property
+    def eoh(self) -> int:
+        return self.vocabulary - 1
+
+    def open(self) -> OracleState:
+        return OracleState(self, np.zeros(1, dtype=np.int64))
+
+    def digits(self, ids: IntArray, positions: IntArray) -> IntArray:
+        """What each known (token, position) adds to its context."""
+        added: IntArray = (ids + 1) * (self.vocabulary + 1) ** positions
+        return added
+
+    def known(self, contexts: IntArray) -> IntArray:
+        """Contexts `[N]` as tokens `[N, L]`, -1 where unknown."""
+        base = self.vocabulary + 1
+        tokens: IntArray = contexts[:, None] // base ** np.arange(self.length) % base - 1
+        return tokens
+
+    def log_conditionals(self, contexts: IntArray, targets: IntArray) -> Array:
+        """Log-probabilities `[N, V]` of the token at position `targets[n]` given all that `contexts[n]` knows."""
+        questions, origin = np.unique(contexts * self.length + targets, return_inverse=True)
+        answers = self._forward_backward(self.known(questions // self.length), questions % self.length)
+        with np.errstate(divide="ignore"):
+            logs: Array = np.log(answers)[origin.reshape(-1)]
+        return logs
+
+    def _forward_backward(self, known: IntArray, targets: IntArray) -> Array:
+        rows = np.arange(len(known))
+        # Evidence [N, L, H]: how well each hidden state explains a position; 1 where it is unknown.
+        evidence = np.where((known < 0)[..., None], 1.0, self.emits.T[known])
+        before = np.empty_like(evidence)
+        message = np.broadcast_to(self.start, (len(known), len(self.start)))
+        for position in range(self.length):
+            before[:, position] = message
+            message = (message * evidence[:, position]) @ self.steps[position]
+            message = message / message.sum(axis=1, keepdims=True)
+        after = np.empty_like(evidence)
+        message = np.ones((len(known), len(self.start)))
+        for position in reversed(range(self.length)):
+            after[:, position] = message
+            message = (message * evidence[:, position]) @ self.steps[position - 1].T
+            message = message / message.sum(axis=1, keepdims=True)
+        tokens: Array = (before[rows, targets] * after[rows, targets]) @ self.emits
+        there = known[rows, targets]
+        told = there >= 0
+        tokens[told] = np.eye(self.vocabulary)[there[told]]
+        return tokens / tokens.sum(axis=1, keepdims=True)
+
+
+class OracleState:
+    """A batch of contexts. Logits that would rest on padding are NaN: a decoder must not read them."""
+
+    def __init__(self, oracle: Oracle, contexts: IntArray) -> None:
+        self.oracle = oracle
+        self.contexts = contexts
+        self._told = np.zeros((len(contexts), 1), dtype=np.int64)
+        self._counts = np.zeros(len(contexts), dtype=np.int64)
+
+    def run(self, rows: Rows) -> FloatArray:
+        oracle = self.oracle
+        oracle.passes += 1
+        batch, content = rows.ids.shape
+        real = np.arange(content) < rows.counts[:, None]
+        positions = np.where(real, rows.positions, 0)
+        batch_index = np.arange(batch)[:, None]
+        assert (oracle.known(self.contexts)[batch_index, positions][real] < 0).all(), "a content row repeats a kept position"
+        added = np.where(real, oracle.digits(rows.ids, positions), 0)
+        # Column c: all that the first c content rows tell.
+        self._told = np.concatenate((np.zeros((batch, 1), dtype=np.int64), np.cumsum(added, axis=1)), axis=1)
+        self._counts = rows.counts
+        seen = self.contexts[:, None] + self._told[batch_index, rows.sees]
+        logits = oracle.log_conditionals(seen.ravel(), rows.targets.ravel()).reshape(*rows.targets.shape, -1)
+        padding = (rows.sees > rows.counts[:, None]) | (rows.sources >= rows.counts[:, None])
+        logits[padding] = np.nan
+        return logits
+
+    def keep(self, counts: IntArray) -> None:
+        assert (counts <= self._counts).all(), "padding is kept"
+        self.contexts = self.contexts + self._told[np.arange(len(counts)), counts]
+
+    def fork(self, copies: int) -> OracleState:
+        assert len(self.contexts) == 1
+        return OracleState(self.oracle, np.repeat(self.contexts, copies))
+
+
+class Tampered:
+    """A model that changes every pass's rows before they are run: what a decoder with a wrong mask would ask."""
+
+    def __init__(self, oracle: Oracle, change: Callable[[Rows], Rows]) -> None:
+        self.oracle = oracle
+        self.change = change
+
+    @property
+    def eoh(self) -> int:
+        return self.oracle.eoh
+
+    def open(self) -> State:
+        return _TamperedState(self.oracle.open(), self.change)
+
+
+class _TamperedState:
+    def __init__(self, state: State, change: Callable[[Rows], Rows]) -> None:
+        self.state = state
+        self.change = change
+
+    def run(self, rows: Rows) -> FloatArray:
+        return self.state.run(self.change(rows))
+
+    def keep(self, counts: IntArray) -> None:
+        self.state.keep(counts)
+
+    def fork(self, copies: int) -> State:
+        return _TamperedState(self.state.fork(copies), self.change)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One joint fill: its probability under a sampler, its slots in sigma and the model's own log-probabilities there."""
+
+    probability: float
+    slots: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+Joint = dict[tuple[int, ...], Outcome]
+
+
+def sequence_with(budgets: Sequence[int], oracle: Oracle, seed: int = 0) -> MaskedSequence:
+    """Holes of these budgets with one random known token before, between and behind them; suffix first."""
+    tokens = np.random.default_rng(seed).integers(0, oracle.eoh, size=len(budgets) + 1)
+    positions, slots = [0], []
+    for budget in budgets:
+        slots.append(np.arange(positions[-1] + 1, positions[-1] + 1 + budget))
+        positions.append(positions[-1] + 1 + budget)
+    assert positions[-1] < oracle.length
+    return MaskedSequence(np.roll(tokens, -1), np.roll(np.array(positions), -1), tuple(slots))
+
+
+def length_for(budgets: Sequence[int]) -> int:
+    """Positions that `sequence_with` needs, and one beyond them that is never known."""
+    return sum(budgets) + len(budgets) + 2
+
+
+@dataclass(frozen=True)
+class _Partial:
+    hole: int
+    taken: int
+    context: int
+    probability: float
+    tokens: tuple[int, ...]
+    slots: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+def enumerate_joint(oracle: Oracle, sequence: MaskedSequence, sampler: Sampler) -> Joint:
+    """Every joint fill with a probability above 0: a hole takes tokens until `<eoh>` or its budget's end, then the next does.
+
+    The sampler changes each conditional on the way. Nothing here uses the engine's slot bookkeeping.
+    """
+    prompt = int(oracle.digits(sequence.ids, sequence.positions).sum())
+    budgets = [len(slots) for slots in sequence.slots]
+    joint: Joint = {}
+    pending = [_Partial(0, 0, prompt, 1.0, (), (), ())]
+    while pending:
+        contexts = np.array([partial.context for partial in pending])
+        targets = np.array([sequence.slots[partial.hole][partial.taken] for partial in pending])
+        logs = oracle.log_conditionals(contexts, targets)
+        chances = sampler.probabilities(logs)
+        grown = [
+            longer
+            for partial, target, row, chance in zip(pending, targets, logs, chances, strict=True)
+            for longer in _continued(oracle, partial, int(target), row, chance, budgets)
+        ]
+        joint.update({done.tokens: Outcome(done.probability, done.slots, done.logprobs) for done in grown if done.hole == len(budgets)})
+        pending = [partial for partial in grown if partial.hole < len(budgets)]
+    assert abs(sum(outcome.probability for outcome in joint.values()) - 1) < 1e-9
+    return joint
+
+
+def _continued(oracle: Oracle, partial: _Partial, target: int, logs: Array, chances: Array, budgets: list[int]) -> Iterator[_Partial]:
+    slot = sum(budgets[: partial.hole]) + partial.taken
+    for token in np.flatnonzero(chances):
+        closed = token == oracle.eoh or partial.taken + 1 == budgets[partial.hole]
+        yield _Partial(
+            hole=partial.hole + closed,
+            taken=0 if closed else partial.taken + 1,
+            context=partial.context + int(oracle.digits(token, np.int64(target))),
+            probability=partial.probability * float(chances[token]),
+            tokens=(*partial.tokens, int(token)),
+            slots=(*partial.slots, slot),
+            logprobs=(*partial.logprobs, float(logs[token])),
+        )

@@ -1,0 +1,243 @@
+"""Every decoder draws the model's own joint: statistical tests against the oracle, and proof that they catch broken rules.
+
+arXiv 2504.20456, theorem 2: ASSD's outcomes are distributed as sequential decoding's.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chi2
+
+from engine.decoders import DECODERS
+from engine.decoders.base import Draw, prefill
+from engine.errors import Cancelled
+from engine.infiller import OnPass, ignore_progress
+from engine.model import Model, Rows
+from engine.results import Progress
+from engine.sampling import Probabilities, Sampler, draw
+from engine.sequence import IntArray, MaskedSequence
+from tests.engine.oracle import Joint, Oracle, Tampered, enumerate_joint, length_for, sequence_with
+
+DRAWS = 200_000
+BATCH = 5_000
+# Chance that a right decoder fails one chi-square check. Seeds are fixed, so a pass stays a pass.
+ERROR_RATE = 1e-6
+METHODS = sorted(DECODERS)
+SAMPLERS = [Sampler(), Sampler(0.7, 0.9)]
+CASES = [((3, 2, 2), 2), ((3, 2, 2), 3), ((2, 3), 4), ((4, 2), 5)]
+# The package's name for the function hides the module of the same name.
+ASSD = importlib.import_module("engine.decoders.assd")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How far draws are from a joint: the chi-square test's p-value, their total variation, and that of exact draws."""
+
+    p_value: float
+    variation: float
+    exact_variation: float
+    exact_deviation: float
+
+
+def drawn(
+    method: str,
+    model: Model,
+    sequence: MaskedSequence,
+    sampler: Sampler,
+    width: int,
+    total: int,
+    seed: int = 0,
+    on_pass: OnPass = ignore_progress,
+) -> list[Draw]:
+    """`total` alternatives in batches, all from one prefill."""
+    rng = np.random.default_rng(seed)
+    prefilled = prefill(model, sequence, width)
+    draws: list[Draw] = []
+    while len(draws) < total:
+        draws += DECODERS[method](prefilled, min(BATCH, total - len(draws)), sampler, width, rng, on_pass)
+    return draws
+
+
+def judge(draws: list[Draw], joint: Joint) -> Verdict:
+    """Chi-square over all outcomes, those expected fewer than 5 times pooled into one, and total variation.
+
+    An outcome that the joint rules out (or that took other slots than its tokens imply) has p-value 0.
+    """
+    counts = Counter(item.tokens for item in draws)
+    chances = np.array([outcome.probability for outcome in joint.values()])
+    observed = np.array([counts[tokens] for tokens in joint])
+    possible = all(item.tokens in joint and item.slots == joint[item.tokens].slots for item in draws)
+    expected = chances * len(draws)
+    rare = expected < 5
+    seen, due = observed[~rare].astype(np.float64), expected[~rare]
+    if expected[rare].sum() >= 5:
+        seen, due = np.append(seen, observed[rare].sum()), np.append(due, expected[rare].sum())
+    statistic = ((seen - due) ** 2 / due).sum()
+    exact = np.random.default_rng(1).multinomial(len(draws), chances / chances.sum(), size=100)
+    variations = np.abs(exact / len(draws) - chances).sum(axis=1) / 2
+    return Verdict(
+        p_value=float(chi2.sf(statistic, len(due) - 1)) if possible else 0.0,
+        variation=float(np.abs(observed / len(draws) - chances).sum() / 2),
+        exact_variation=float(variations.mean()),
+        exact_deviation=float(variations.std()),
+    )
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=["plain", "narrowed"])
+@pytest.mark.parametrize(("budgets", "width"), CASES)
+@pytest.mark.parametrize("method", METHODS)
+def test_draws_follow_the_enumerated_joint(method: str, budgets: tuple[int, ...], width: int, sampler: Sampler) -> None:
+    oracle = Oracle(width, length_for(budgets))
+    sequence = sequence_with(budgets, oracle, seed=width)
+    verdict = judge(drawn(method, oracle, sequence, sampler, width, DRAWS), enumerate_joint(oracle, sequence, sampler))
+    assert verdict.p_value > ERROR_RATE, verdict
+    assert verdict.variation < verdict.exact_variation + 5 * verdict.exact_deviation, verdict
+
+
+def accept_all(target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    return drafts, np.ones(len(drafts), dtype=bool)
+
+
+def residual_is_target(
+    target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator
+) -> tuple[IntArray, IntArray]:
+    rows = np.arange(len(drafts))
+    accepted = rng.random(len(drafts)) * proposal[rows, drafts] < target[rows, drafts]
+    return np.where(accepted, drafts, draw(target, rng)), accepted
+
+
+def inverted_ratio(
+    target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator
+) -> tuple[IntArray, IntArray]:
+    rows = np.arange(len(drafts))
+    accepted = rng.random(len(drafts)) * target[rows, drafts] < proposal[rows, drafts]
+    residual = np.maximum(target - proposal, 0.0)
+    residual[residual.sum(axis=1) <= 0] = 1.0
+    return np.where(accepted, drafts, draw(residual, rng)), accepted
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=["plain", "narrowed"])
+@pytest.mark.parametrize("rule", [accept_all, residual_is_target, inverted_ratio])
+def test_the_check_catches_a_broken_accept_rule(
+    rule: Callable[..., tuple[IntArray, IntArray]], sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ASSD, "accept", rule)
+    oracle = Oracle(3, length_for((3, 2, 2)))
+    sequence = sequence_with((3, 2, 2), oracle, seed=3)
+    verdict = judge(drawn("assd", oracle, sequence, sampler, 3, DRAWS), enumerate_joint(oracle, sequence, sampler))
+    assert verdict.p_value < ERROR_RATE
+    assert verdict.variation > verdict.exact_variation + 5 * verdict.exact_deviation, verdict
+
+
+def drafting(rows: Rows) -> bool:
+    """A draft pass asks for all its slots from its one content row."""
+    return rows.ids.shape[1] == 1
+
+
+def verify_sees_its_own_draft(rows: Rows) -> Rows:
+    return rows if drafting(rows) else replace(rows, sees=np.minimum(rows.sees + 1, rows.ids.shape[1]))
+
+
+def verify_is_blind_to_the_last_draft(rows: Rows) -> Rows:
+    # The prompt's pass, which asks from its last row alone, is left as it is.
+    same_source = (rows.sources == rows.sources[:, :1]).all()
+    return rows if drafting(rows) or same_source else replace(rows, sees=rows.sees - 1)
+
+
+def draft_is_blind_to_the_last_token(rows: Rows) -> Rows:
+    return replace(rows, sees=rows.sees - 1) if drafting(rows) else rows
+
+
+@pytest.mark.parametrize("change", [verify_sees_its_own_draft, verify_is_blind_to_the_last_draft, draft_is_blind_to_the_last_token])
+def test_the_check_catches_a_row_that_sees_too_much_or_too_little(change: Callable[[Rows], Rows]) -> None:
+    budgets, width = (4, 2), 5
+    oracle = Oracle(width, length_for(budgets))
+    sequence = sequence_with(budgets, oracle, seed=width)
+    verdict = judge(
+        drawn("assd", Tampered(oracle, change), sequence, Sampler(), width, DRAWS), enumerate_joint(oracle, sequence, Sampler())
+    )
+    assert verdict.p_value < ERROR_RATE
+
+
+chains = st.integers(0, 2**32 - 1)
+budget_lists = st.lists(st.integers(1, 4), min_size=1, max_size=4)
+widths = st.integers(1, 7)
+samplers = st.builds(Sampler, st.sampled_from([0.0, 0.3, 1.0, 2.0]), st.sampled_from([0.5, 0.9, 1.0]))
+
+
+@given(seed=chains, budgets=budget_lists, width=widths, sampler=samplers, method=st.sampled_from(METHODS))
+@settings(max_examples=150, deadline=None)
+def test_no_draw_takes_more_passes_than_tokens(seed: int, budgets: list[int], width: int, sampler: Sampler, method: str) -> None:
+    oracle = Oracle(seed, length_for(budgets), vocabulary=3)
+    draws = drawn(method, oracle, sequence_with(budgets, oracle, seed), sampler, width, 20, seed)
+    for item in draws:
+        assert 1 <= item.passes <= len(item.tokens) == len(item.slots) == len(item.logprobs) <= sum(budgets)
+        assert list(item.slots) == sorted(set(item.slots))
+    assert oracle.passes <= max(len(item.tokens) for item in draws) or method == "assd"
+    if method == "sequential":
+        assert all(item.passes == len(item.tokens) for item in draws)
+
+
+@given(seed=chains, budgets=st.lists(st.integers(1, 3), min_size=1, max_size=3), width=widths, method=st.sampled_from(METHODS))
+@settings(max_examples=50, deadline=None)
+def test_recorded_log_densities_are_the_model_s_own_whatever_the_sampler(seed: int, budgets: list[int], width: int, method: str) -> None:
+    oracle = Oracle(seed, length_for(budgets), vocabulary=3)
+    sequence = sequence_with(budgets, oracle, seed)
+    joint = enumerate_joint(oracle, sequence, Sampler())
+    for sampler in (Sampler(), Sampler(0.7, 0.9), Sampler(0)):
+        for item in drawn(method, oracle, sequence, sampler, width, 20, seed):
+            assert item.slots == joint[item.tokens].slots
+            assert item.logprobs == pytest.approx(joint[item.tokens].logprobs, abs=1e-9)
+            assert sum(item.logprobs) == pytest.approx(np.log(joint[item.tokens].probability), abs=1e-9)
+
+
+@given(seed=chains, budgets=budget_lists, width=widths)
+@settings(max_examples=100, deadline=None)
+def test_greedy_assd_equals_greedy_sequential(seed: int, budgets: list[int], width: int) -> None:
+    oracle = Oracle(seed, length_for(budgets), vocabulary=3)
+    sequence = sequence_with(budgets, oracle, seed)
+    (one,) = drawn("sequential", oracle, sequence, Sampler(0), width, 1)
+    (other,) = drawn("assd", oracle, sequence, Sampler(0), width, 1)
+    assert (one.slots, one.tokens) == (other.slots, other.tokens)
+    assert one.logprobs == pytest.approx(other.logprobs, abs=1e-9)
+
+
+def test_drafts_save_passes_where_neighbours_hardly_matter() -> None:
+    budgets = (4, 4)
+    oracle = Oracle(0, length_for(budgets), vocabulary=3, concentration=50)
+    draws = drawn("assd", oracle, sequence_with(budgets, oracle), Sampler(), 4, 1000)
+    assert sum(item.passes for item in draws) < 0.75 * sum(len(item.tokens) for item in draws)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_a_cancelled_fill_stops_before_the_next_pass(method: str, limit: int) -> None:
+    oracle = Oracle(0, length_for((4, 4)))
+
+    def stop(progress: Progress) -> None:
+        if progress.passes == limit:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        drawn(method, oracle, sequence_with((4, 4), oracle), Sampler(), 2, 50, on_pass=stop)
+    assert oracle.passes == limit
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_progress_counts_up_to_the_work_that_was_done(method: str) -> None:
+    oracle = Oracle(0, length_for((3, 2)))
+    seen: list[Progress] = []
+    draws = drawn(method, oracle, sequence_with((3, 2), oracle), Sampler(), 3, 10, on_pass=seen.append)
+    assert [progress.passes for progress in seen] == list(range(1, oracle.passes + 1))
+    assert all(progress.most == 50 for progress in seen)
+    assert seen[0].tokens == 0
+    emitted = [progress.tokens for progress in seen]
+    assert emitted == sorted(emitted) and emitted[-1] <= sum(len(item.tokens) for item in draws)
