@@ -83,7 +83,8 @@ class Oracle:
         there = known[rows, targets]
         told = there >= 0
         tokens[told] = np.eye(self.vocabulary)[there[told]]
-        return tokens / tokens.sum(axis=1, keepdims=True)
+        tokens /= tokens.sum(axis=1, keepdims=True)
+        return tokens
 
 
 class OracleState:
@@ -223,7 +224,7 @@ def _continued(oracle: Oracle, partial: _Partial, target: int, logs: Array, chan
         yield _Partial(
             hole=partial.hole + closed,
             taken=0 if closed else partial.taken + 1,
-            context=partial.context + int(oracle.digits(token, np.int64(target))),
+            context=partial.context + int(oracle.digits(np.array(token), np.array(target))),
             probability=partial.probability * float(chances[token]),
             tokens=(*partial.tokens, int(token)),
             slots=(*partial.slots, slot),

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from engine.decoders import DECODERS
@@ -32,7 +33,16 @@ BATCH = 5_000
 ERROR_RATE = 1e-6
 METHODS = sorted(DECODERS)
 SAMPLERS = [Sampler(), Sampler(0.7, 0.9)]
-CASES = [((3, 2, 2), 2), ((3, 2, 2), 3), ((2, 3), 4), ((4, 2), 5)]
+# Method, budgets, width (which sequential decoding does not use).
+CASES = [
+    ("sequential", (3, 2, 2), 3),
+    ("sequential", (4, 2), 5),
+    ("assd", (3, 2, 2), 2),
+    ("assd", (3, 2, 2), 3),
+    ("assd", (2, 3), 4),
+    ("assd", (4, 2), 5),
+]
+Accepted = tuple[IntArray, NDArray[np.bool_]]
 # The package's name for the function hides the module of the same name.
 ASSD = importlib.import_module("engine.decoders.assd")
 
@@ -92,8 +102,7 @@ def judge(draws: list[Draw], joint: Joint) -> Verdict:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=["plain", "narrowed"])
-@pytest.mark.parametrize(("budgets", "width"), CASES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "budgets", "width"), CASES)
 def test_draws_follow_the_enumerated_joint(method: str, budgets: tuple[int, ...], width: int, sampler: Sampler) -> None:
     oracle = Oracle(width, length_for(budgets))
     sequence = sequence_with(budgets, oracle, seed=width)
@@ -102,21 +111,17 @@ def test_draws_follow_the_enumerated_joint(method: str, budgets: tuple[int, ...]
     assert verdict.variation < verdict.exact_variation + 5 * verdict.exact_deviation, verdict
 
 
-def accept_all(target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+def accept_all(target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator) -> Accepted:
     return drafts, np.ones(len(drafts), dtype=bool)
 
 
-def residual_is_target(
-    target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator
-) -> tuple[IntArray, IntArray]:
+def residual_is_target(target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator) -> Accepted:
     rows = np.arange(len(drafts))
     accepted = rng.random(len(drafts)) * proposal[rows, drafts] < target[rows, drafts]
     return np.where(accepted, drafts, draw(target, rng)), accepted
 
 
-def inverted_ratio(
-    target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator
-) -> tuple[IntArray, IntArray]:
+def inverted_ratio(target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator) -> Accepted:
     rows = np.arange(len(drafts))
     accepted = rng.random(len(drafts)) * target[rows, drafts] < proposal[rows, drafts]
     residual = np.maximum(target - proposal, 0.0)
@@ -126,9 +131,7 @@ def inverted_ratio(
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=["plain", "narrowed"])
 @pytest.mark.parametrize("rule", [accept_all, residual_is_target, inverted_ratio])
-def test_the_check_catches_a_broken_accept_rule(
-    rule: Callable[..., tuple[IntArray, IntArray]], sampler: Sampler, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_check_catches_a_broken_accept_rule(rule: Callable[..., Accepted], sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ASSD, "accept", rule)
     oracle = Oracle(3, length_for((3, 2, 2)))
     sequence = sequence_with((3, 2, 2), oracle, seed=3)
@@ -139,7 +142,7 @@ def test_the_check_catches_a_broken_accept_rule(
 
 def drafting(rows: Rows) -> bool:
     """A draft pass asks for all its slots from its one content row."""
-    return rows.ids.shape[1] == 1
+    return int(rows.ids.shape[1]) == 1
 
 
 def verify_sees_its_own_draft(rows: Rows) -> Rows:
@@ -174,20 +177,19 @@ samplers = st.builds(Sampler, st.sampled_from([0.0, 0.3, 1.0, 2.0]), st.sampled_
 
 
 @given(seed=chains, budgets=budget_lists, width=widths, sampler=samplers, method=st.sampled_from(METHODS))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_draw_takes_more_passes_than_tokens(seed: int, budgets: list[int], width: int, sampler: Sampler, method: str) -> None:
     oracle = Oracle(seed, length_for(budgets), vocabulary=3)
     draws = drawn(method, oracle, sequence_with(budgets, oracle, seed), sampler, width, 20, seed)
     for item in draws:
         assert 1 <= item.passes <= len(item.tokens) == len(item.slots) == len(item.logprobs) <= sum(budgets)
         assert list(item.slots) == sorted(set(item.slots))
-    assert oracle.passes <= max(len(item.tokens) for item in draws) or method == "assd"
     if method == "sequential":
         assert all(item.passes == len(item.tokens) for item in draws)
 
 
 @given(seed=chains, budgets=st.lists(st.integers(1, 3), min_size=1, max_size=3), width=widths, method=st.sampled_from(METHODS))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_recorded_log_densities_are_the_model_s_own_whatever_the_sampler(seed: int, budgets: list[int], width: int, method: str) -> None:
     oracle = Oracle(seed, length_for(budgets), vocabulary=3)
     sequence = sequence_with(budgets, oracle, seed)
@@ -200,7 +202,7 @@ def test_recorded_log_densities_are_the_model_s_own_whatever_the_sampler(seed: i
 
 
 @given(seed=chains, budgets=budget_lists, width=widths)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_greedy_assd_equals_greedy_sequential(seed: int, budgets: list[int], width: int) -> None:
     oracle = Oracle(seed, length_for(budgets), vocabulary=3)
     sequence = sequence_with(budgets, oracle, seed)

@@ -56,11 +56,13 @@ def test_a_slot_sees_the_kept_rows_and_the_first_rows_of_its_pass_alone() -> Non
             targets=np.array([[target]]),
             sees=np.array([[sees]]),
         )
-        return np.asarray(state.run(rows), dtype=np.float64)[0, 0]
+        answer: Array = state.run(rows)[0, 0].astype(np.float64)
+        return answer
 
     def exact(ids: list[int], positions: list[int], target: int) -> Array:
         context = oracle.digits(np.array(ids), np.array(positions)).sum()
-        return oracle.log_conditionals(np.array([context]), np.array([target]))[0]
+        answer: Array = oracle.log_conditionals(np.array([context]), np.array([target]))[0]
+        return answer
 
     np.testing.assert_array_equal(ask([1, 2], [0, 4], 2, sees=1), exact([1], [0], 2))
     state.keep(np.array([1]))

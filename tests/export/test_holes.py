@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.holes import KINDS, draw_budget, make_holes
 from tests.export.workshop import source
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300), st.integers(0, 2**32), st.none() | st.integers(1, 8))
 def test_any_text_comes_back_whole(text: str, seed: int, count: int | None) -> None:
     holed = make_holes(text, random.Random(seed), count)
@@ -22,12 +23,14 @@ def test_any_text_comes_back_whole(text: str, seed: int, count: int | None) -> N
     assert set(holed.kinds) <= set(KINDS)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_source_with_wide_characters_comes_back_whole(seed: int) -> None:
     text = source("größe").replace("area", "面積🙂")
     assert make_holes(text, random.Random(seed)).whole() == text
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500), st.integers(0, 2**32))
 def test_a_budget_holds_the_fill_and_at_most_96_slots_more(length: int, seed: int) -> None:
     assert length <= draw_budget(length, random.Random(seed)) <= length + 96

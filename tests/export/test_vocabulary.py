@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -15,6 +15,7 @@ from tests.export.workshop import source
 TOKENIZER = train_tokenizer([source(f"shape{index}") for index in range(8)], 400)
 
 
+@settings(deadline=None)
 @given(st.text())
 @example("\r\n\t  x \r\r\n")
 @example("def größe(面積):\n    return '🙂‍🏭'\n")
@@ -23,6 +24,7 @@ def test_every_text_round_trips(text: str) -> None:
     assert TOKENIZER.decode(TOKENIZER.encode(text).ids, skip_special_tokens=False) == text
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([*SPECIAL_TOKENS, " ", "x", "\n"]), max_size=12).map("".join))
 def test_typed_marks_are_plain_text(text: str) -> None:
     ids = TOKENIZER.encode(text).ids

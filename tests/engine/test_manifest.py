@@ -1,0 +1,234 @@
+"""A model folder that can't be used is refused in one sentence that names the file."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import ModelError
+from engine.local import DEFAULT_MODEL, load_infiller
+from engine.manifest import MANIFEST, Manifest, checked_file, load_manifest, sha256_of
+from engine.onnx_model import OnnxModel
+from engine.sequence import SpecialIds
+from engine.text import Text
+
+FIELDS = [field.name for field in fields(Manifest)]
+DIGEST = hashlib.sha256(b"").hexdigest()
+
+
+def valid() -> dict[str, Any]:
+    """A manifest as raw JSON, every field right."""
+    return {
+        "format_version": 1,
+        "name": "tiny",
+        "architecture": "as-arm",
+        "parameters": 100,
+        "vocabulary": 8,
+        "special_ids": {"pad": 0, "bos": 1, "sof": 2, "eof": 3, "eoh": 4},
+        "longest_position": 64,
+        "window": 32,
+        "max_holes": 4,
+        "layers": 1,
+        "heads": 2,
+        "head_size": 4,
+        "prompt_visibility": "causal",
+        "prompt_order": "suffix-first",
+        "tokenizer": {"file": "tokenizer.json", "sha256": DIGEST},
+        "graphs": {"float32": {"file": "model.onnx", "sha256": DIGEST}},
+        "corpus": {},
+        "evaluation": {},
+    }
+
+
+def written(folder: Path, raw: object) -> Path:
+    (folder / MANIFEST).write_text(json.dumps(raw), encoding="utf-8")
+    return folder
+
+
+def assert_one_sentence(error: pytest.ExceptionInfo[ModelError], *names: str) -> None:
+    message = str(error.value)
+    assert "\n" not in message and ". " not in message and not message.endswith("."), message
+    for name in names:
+        assert name in message, message
+
+
+def test_a_valid_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
+    manifest = load_manifest(written(tmp_path, valid()))
+    assert manifest.special_ids == SpecialIds(pad=0, bos=1, sof=2, eof=3, eoh=4)
+    assert manifest.graphs["float32"].file == "model.onnx"
+    (tmp_path / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
+    assert load_manifest(tmp_path) == manifest
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_missing_field_is_refused(field: str, tmp_path: Path) -> None:
+    raw = valid()
+    del raw[field]
+    with pytest.raises(ModelError) as error:
+        load_manifest(written(tmp_path, raw))
+    assert_one_sentence(error, MANIFEST, "format version" if field == "format_version" else field)
+
+
+def test_an_unknown_field_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as error:
+        load_manifest(written(tmp_path, {**valid(), "colour": "blue"}))
+    assert_one_sentence(error, MANIFEST, "colour")
+
+
+TEXTS = ("name", "architecture", "prompt_visibility", "prompt_order")
+NUMBERS = ("parameters", "vocabulary", "longest_position", "window", "max_holes", "layers", "heads", "head_size")
+OBJECTS = ("special_ids", "graphs", "corpus", "evaluation")
+NO_TEXTS: list[object] = ["", 3, None]
+NO_NUMBERS: list[object] = [0, -1, 1.5, "8", True, None]
+NO_OBJECTS: list[object] = [[], "x", None]
+
+WRONG: list[tuple[str, object]] = [
+    ("format_version", 2),
+    ("format_version", None),
+    *itertools.product(TEXTS, NO_TEXTS),
+    *itertools.product(NUMBERS, NO_NUMBERS),
+    *itertools.product(OBJECTS, NO_OBJECTS),
+    ("prompt_visibility", "bidirectional"),
+    ("prompt_order", "shuffled"),
+    ("special_ids", {"pad": 0, "bos": 1, "sof": 2, "eof": 3}),
+    ("special_ids", {"pad": 0, "bos": 1, "sof": 2, "eof": 3, "eoh": 4, "mask": 5}),
+    ("special_ids", {"pad": 0, "bos": 1, "sof": 2, "eof": 3, "eoh": 3}),
+    ("special_ids", {"pad": 0, "bos": 1, "sof": 2, "eof": 3, "eoh": 8}),
+    ("special_ids", {"pad": -1, "bos": 1, "sof": 2, "eof": 3, "eoh": 4}),
+    ("special_ids", {"pad": "0", "bos": 1, "sof": 2, "eof": 3, "eoh": 4}),
+    ("graphs", {}),
+    ("graphs", {"float32": "model.onnx"}),
+    ("graphs", {"float32": {"file": "../model.onnx", "sha256": DIGEST}}),
+    ("tokenizer", None),
+    ("tokenizer", {"file": "tokenizer.json"}),
+    ("tokenizer", {"file": 3, "sha256": DIGEST}),
+    ("tokenizer", {"file": "", "sha256": DIGEST}),
+    ("tokenizer", {"file": "/etc/passwd", "sha256": DIGEST}),
+    ("tokenizer", {"file": "tokenizer.json", "sha256": DIGEST, "size": 1}),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG, ids=lambda value: str(value)[:40])
+def test_a_wrong_field_is_refused(field: str, value: object, tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as error:
+        load_manifest(written(tmp_path, {**valid(), field: value}))
+    assert_one_sentence(error, MANIFEST, "format version" if field == "format_version" else field)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"format_version": 1', b"[]", b"\xff\xfe\x00", b"null"])
+def test_a_manifest_that_is_no_json_object_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_bytes(content)
+    with pytest.raises(ModelError) as error:
+        load_manifest(tmp_path)
+    assert_one_sentence(error, MANIFEST)
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as error:
+        load_manifest(tmp_path)
+    assert_one_sentence(error, MANIFEST)
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as error:
+        load_manifest(tmp_path / "nowhere")
+    assert_one_sentence(error, "nowhere")
+
+
+def test_a_file_is_checked_against_its_hash(tmp_path: Path) -> None:
+    manifest = load_manifest(written(tmp_path, valid()))
+    path = tmp_path / "tokenizer.json"
+    with pytest.raises(ModelError) as missing:
+        checked_file(tmp_path, manifest.tokenizer)
+    assert_one_sentence(missing, "tokenizer.json")
+    path.write_bytes(b"")
+    assert checked_file(tmp_path, manifest.tokenizer) == path
+    path.write_bytes(b"x")
+    with pytest.raises(ModelError) as altered:
+        checked_file(tmp_path, manifest.tokenizer)
+    assert_one_sentence(altered, "tokenizer.json")
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """The default model's folder, to be broken."""
+    folder = tmp_path / "model"
+    shutil.copytree(DEFAULT_MODEL, folder)
+    return folder
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the raw manifest, then make all its hashes right again."""
+    raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    change(raw)
+    for entry in (raw["tokenizer"], *raw["graphs"].values()):
+        entry["sha256"] = sha256_of(folder / entry["file"])
+    written(folder, raw)
+
+
+def nothing(raw: dict[str, Any]) -> None:
+    """Leave the manifest's fields as they are."""
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "model.onnx"])
+@pytest.mark.parametrize("damage", ["truncated", "altered", "removed"])
+def test_a_damaged_file_is_refused(name: str, damage: str, copied: Path) -> None:
+    path = copied / name
+    content = path.read_bytes()
+    if damage == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(content[: len(content) // 2] if damage == "truncated" else bytes([content[0] ^ 1]) + content[1:])
+    with pytest.raises(ModelError) as error:
+        load_infiller(copied)
+    assert_one_sentence(error, name)
+
+
+def test_a_tokenizer_of_another_size_is_refused(copied: Path) -> None:
+    raw = json.loads((copied / "tokenizer.json").read_text(encoding="utf-8"))
+    raw["added_tokens"].append({**raw["added_tokens"][-1], "id": len(raw["model"]["vocab"]), "content": "<another>"})
+    (copied / "tokenizer.json").write_text(json.dumps(raw), encoding="utf-8")
+    edit(copied, nothing)
+    with pytest.raises(ModelError) as error:
+        Text(copied, load_manifest(copied))
+    assert_one_sentence(error, "tokenizer.json", "entries")
+
+
+def test_a_tokenizer_that_is_none_is_refused(copied: Path) -> None:
+    (copied / "tokenizer.json").write_text("{}", encoding="utf-8")
+    edit(copied, nothing)
+    # What follows the file's name quotes the tokenizers library.
+    with pytest.raises(ModelError, match=r"tokenizer\.json is not a tokenizer"):
+        Text(copied, load_manifest(copied))
+
+
+def test_a_graph_that_is_none_is_refused(copied: Path) -> None:
+    (copied / "model.onnx").write_bytes(b"not a graph")
+    edit(copied, nothing)
+    with pytest.raises(ModelError, match=r"model\.onnx can't be loaded by ONNX Runtime"):
+        OnnxModel(copied, load_manifest(copied))
+
+
+@pytest.mark.parametrize("field", ["layers", "heads", "head_size", "vocabulary"])
+def test_a_graph_that_breaks_its_manifest_s_promise_is_refused(field: str, copied: Path) -> None:
+    def add_one(raw: dict[str, Any]) -> None:
+        raw[field] += 1
+
+    edit(copied, add_one)
+    with pytest.raises(ModelError) as error:
+        OnnxModel(copied, load_manifest(copied))
+    assert_one_sentence(error, "model.onnx")
+
+
+def test_a_precision_that_the_folder_lacks_is_refused(copied: Path) -> None:
+    with pytest.raises(ModelError) as error:
+        OnnxModel(copied, load_manifest(copied), precision="int4")
+    assert_one_sentence(error, "int4", "float32")
