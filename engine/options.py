@@ -19,7 +19,7 @@ class FillOptions:
     """
 
     count: int = 1
-    temperature: float = 0.8
+    temperature: float = 0.4
     top_p: float = 1.0
     seed: int | None = None
     method: str = "assd"

@@ -21,7 +21,7 @@ class Settings:
     """
 
     marker: str = MARKER
-    temperature: float = 0.8
+    temperature: float = 0.4
     top_p: float = 1.0
     alternatives: int = 3
     method: str = "assd"
