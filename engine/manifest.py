@@ -128,7 +128,7 @@ class _Checker:
     def file(self, field: str, raw: object) -> FileEntry:
         if not isinstance(raw, dict) or set(raw) != {"file", "sha256"} or not all(isinstance(value, str) for value in raw.values()):
             raise self.refuse(field, 'must be an object with the texts "file" and "sha256"')
-        if not raw["file"] or Path(raw["file"]).name != raw["file"]:
+        if raw["file"] in ("", "..") or Path(raw["file"]).name != raw["file"]:
             raise self.refuse(field, f"names the file {raw['file']!r}, which must lie in the model folder itself")
         return FileEntry(**raw)
 

@@ -19,7 +19,7 @@ class Text:
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
-            raise ModelError(f"{path} is not a tokenizer ({str(error)[:120]}); export the model again") from None
+            raise ModelError(f"{path} is not a tokenizer ({str(error)[:120].rstrip('.')}); export the model again") from None
         size = self._tokenizer.get_vocab_size()
         if size != manifest.vocabulary:
             raise ModelError(f"{path} has {size} entries, but its manifest says {manifest.vocabulary}; export the model again")

@@ -111,6 +111,7 @@ WRONG: list[tuple[str, object]] = [
     ("tokenizer", {"file": "tokenizer.json"}),
     ("tokenizer", {"file": 3, "sha256": DIGEST}),
     ("tokenizer", {"file": "", "sha256": DIGEST}),
+    ("tokenizer", {"file": "..", "sha256": DIGEST}),
     ("tokenizer", {"file": "/etc/passwd", "sha256": DIGEST}),
     ("tokenizer", {"file": "tokenizer.json", "sha256": DIGEST, "size": 1}),
 ]
