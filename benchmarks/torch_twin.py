@@ -24,6 +24,9 @@ def load_twin(graph_file: Path, manifest: Manifest) -> AsArm:
     """
     graph = onnx.load(str(graph_file)).graph
     weights = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
+    for node in graph.node:  # large weights are stored as float16 and cast when the graph is loaded
+        if node.op_type == "Cast" and node.input[0] in weights:
+            weights[node.output[0]] = weights[node.input[0]].astype(np.float32)
     width = manifest.heads * manifest.head_size
     head = (width, manifest.vocabulary)  # the tied output matrix, where an exporter folded it
     products = [weights[node.input[1]] for node in graph.node if node.op_type == "MatMul" and node.input[1] in weights]
