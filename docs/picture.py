@@ -32,7 +32,7 @@ def run_in_terminal(command: list[str]) -> str:
             written += block
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return written.decode()
+    return written.decode().replace("\r\n", "\n")
 
 
 def main() -> None:
