@@ -8,7 +8,7 @@ TORCH := 2.13.0
 
 .PHONY: demo test check bench picture clean
 
-DEMO := -n 3 --temperature 0.2 --seed 2
+DEMO := -n 3 --temperature 0.2 --seed 3
 
 demo: $(VENV)/.base
 	$(BIN)/lacuna fill demo/orders.py $(DEMO)
