@@ -31,11 +31,11 @@ _ROUNDS = 3  # batches drawn, at most, until enough distinct suggestions are the
 class LocalInfiller:
     """One loaded model. Raises ModelError from the constructor when the folder can't be used."""
 
-    def __init__(self, folder: Path, threads: int = 0) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest: Manifest = load_manifest(folder)
         self.text = Text(folder, self.manifest)
-        self.model = OnnxModel(folder, self.manifest, threads=threads)
+        self.model = OnnxModel(folder, self.manifest)
 
     @property
     def model_name(self) -> str:

@@ -92,6 +92,8 @@ class _Checker:
                 raise self.refuse(name, "is unknown")
         for name in ("parameters", "vocabulary", "longest_position", "window", "max_holes", "layers", "heads", "head_size"):
             self.whole(name, raw[name], 1)
+        if raw["window"] > raw["longest_position"]:
+            raise self.refuse("window", f"is {raw['window']}, beyond the longest position {raw['longest_position']}")
         for name in ("name", "architecture", "prompt_visibility", "prompt_order"):
             if not isinstance(raw[name], str) or not raw[name]:
                 raise self.refuse(name, f"must be a text, not {raw[name]!r}")

@@ -6,6 +6,11 @@ import json
 from pathlib import Path
 
 
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The records of a run's metrics, one a training step and one a validation, in the order they were written."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def plot_training(metrics: Path, out: Path) -> None:
     """Training loss and held-out hole loss over tokens seen, from a run's metrics to a PNG."""
     import matplotlib
@@ -13,7 +18,7 @@ def plot_training(metrics: Path, out: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    records = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    records = read_metrics(metrics)
     steps = [record for record in records if "loss" in record]
     checks = [record for record in records if "hole_bits_per_byte" in record]
     figure, left = pyplot.subplots(figsize=(8, 4.5), layout="constrained")

@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -244,11 +243,6 @@ def load_checkpoint(run: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises many kinds for a damaged file
         raise LacunaError(f"the checkpoint {path} is damaged ({type(error).__name__}); remove it and train again") from None
     return state
-
-
-def read_metrics(path: Path) -> Iterator[dict[str, float]]:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        yield json.loads(line)
 
 
 def _log(run: Path, record: dict[str, Any]) -> None:

@@ -107,6 +107,7 @@ WRONG: list[tuple[str, object]] = [
     ("graphs", {}),
     ("graphs", {"float32": "model.onnx"}),
     ("graphs", {"float32": {"file": "../model.onnx", "sha256": DIGEST}}),
+    ("window", 65),  # beyond the longest position
     ("tokenizer", None),
     ("tokenizer", {"file": "tokenizer.json"}),
     ("tokenizer", {"file": 3, "sha256": DIGEST}),

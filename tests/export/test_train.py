@@ -14,12 +14,13 @@ from engine.errors import LacunaError
 from export import train as training
 from export.corpus import load
 from export.examples import IGNORED, Windows
+from export.plots import read_metrics
 from export.train import CHECKPOINT, METRICS, TOKENIZER, draft_rows, load_checkpoint, prepare_tokenizer, rate_at, train
 from tests.export.workshop import RECIPE, StepClock
 
 
 def steps(run: Path) -> list[dict[str, float]]:
-    return [record for record in training.read_metrics(run / METRICS) if "loss" in record]
+    return [record for record in read_metrics(run / METRICS) if "loss" in record]
 
 
 def test_the_loss_falls_and_the_run_is_kept(tiny_run: Path) -> None:
@@ -27,7 +28,7 @@ def test_the_loss_falls_and_the_run_is_kept(tiny_run: Path) -> None:
     assert len(losses) == 60
     assert sum(losses[-3:]) / 3 < losses[0] - 0.5
     assert all((tiny_run / name).stat().st_size for name in (CHECKPOINT, TOKENIZER, "loss.png"))
-    checks = [record for record in training.read_metrics(tiny_run / METRICS) if "hole_bits_per_byte" in record]
+    checks = [record for record in read_metrics(tiny_run / METRICS) if "hole_bits_per_byte" in record]
     assert checks and all(check["hole_bits_per_byte"] > 0 for check in checks)
     state = load_checkpoint(tiny_run)
     assert state["step"] == len(losses)
