@@ -1,12 +1,14 @@
-# make demo | test | check | bench — each sets up its own virtual environment first. Python 3.11 or newer.
+# make demo | test | check | bench | bench-model — each sets up its own virtual environment first. Python 3.11 or newer.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Folder with HumanEval-SingleLineInfilling.jsonl.gz; without it the benchmarks cut their holes from this project's own files.
 DATA ?=
+# A folder made by lacuna-export corpus.
+CORPUS ?= runs/corpus
 TORCH := 2.13.0
 
-.PHONY: demo test check bench picture clean
+.PHONY: demo test check bench bench-model picture clean
 
 DEMO := -n 3 --temperature 0.2 --seed 3
 
@@ -30,6 +32,12 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.passes
 	$(BIN)/python -m benchmarks.decoders $(if $(DATA),--data $(DATA))
 	$(BIN)/python -m benchmarks.cache $(if $(DATA),--data $(DATA))
+
+# What the default model is worth. Needs DATA and CORPUS.
+bench-model: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.humaneval_infilling --data $(DATA) --alternatives 8
+	$(BIN)/python -m benchmarks.calibration --corpus $(CORPUS)
+	$(BIN)/python -m benchmarks.whole_fill
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -16,7 +16,7 @@ from engine.passage import Passage
 
 _SINGLE_LINES = "HumanEval-SingleLineInfilling.jsonl.gz"
 # As many slots as `lacuna fill` gives a marker that stands alone on its line.
-_BUDGET = 64
+BUDGET = 64
 # Characters of a file kept before and after a hole of our own: near a whole window of prompt rows.
 _REACH = 600
 
@@ -68,10 +68,28 @@ def _single_lines(data: Path) -> Iterator[Task]:
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         for line in lines:
             record = json.loads(line)
-            yield Task(record["task_id"], Passage((record["prompt"], record["suffix"]), (_BUDGET,)))
+            yield Task(record["task_id"], Passage((record["prompt"], record["suffix"]), (BUDGET,)))
 
 
 def _own_lines() -> Iterator[Task]:
+    for line in own_lines():
+        text, start, end = line.text, line.start, line.end
+        before, after = text[max(0, start - _REACH) : start], text[end : end + _REACH]
+        yield Task(line.name, Passage((before, after), (BUDGET,), at_start=start <= _REACH, at_end=end + _REACH >= len(text)))
+
+
+@dataclass(frozen=True)
+class OwnLine:
+    """A line of one of this project's own files: `text[start:end]`, its end included. `name` is the file's and the line's number."""
+
+    name: str
+    text: str
+    start: int
+    end: int
+
+
+def own_lines() -> Iterator[OwnLine]:
+    """All lines of the engine and the language server that have some text, file by file."""
     root = Path(__file__).parents[1]
     for file in sorted(path for package in ("engine", "lsp_server") for path in (root / package).rglob("*.py")):
         start = 0
@@ -79,7 +97,5 @@ def _own_lines() -> Iterator[Task]:
         for number, line in enumerate(text.splitlines(keepends=True), 1):
             end = start + len(line)
             if len(line.strip()) >= 8:
-                before, after = text[max(0, start - _REACH) : start], text[end : end + _REACH]
-                passage = Passage((before, after), (_BUDGET,), at_start=start <= _REACH, at_end=end + _REACH >= len(text))
-                yield Task(f"{file.relative_to(root).as_posix()}:{number}", passage)
+                yield OwnLine(f"{file.relative_to(root).as_posix()}:{number}", text, start, end)
             start = end

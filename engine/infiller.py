@@ -42,4 +42,7 @@ class Infiller(Protocol):
         """Fill all holes jointly. Raises PassageError when the passage exceeds `window`, and whatever `on_pass` raises."""
 
     def score(self, passage: Passage, texts: Sequence[str], alternatives: int = 5) -> Score:
-        """Joint log-likelihood of `texts`, one per hole, in one pass. Raises PassageError when a text exceeds its budget."""
+        """Joint log-likelihood of `texts`, one per hole, in one pass.
+
+        Raises PassageError when a text exceeds its budget, or has another number of tokens than its hole's fixed length.
+        """

@@ -29,13 +29,13 @@ _ROUNDS = 3  # batches drawn, at most, until enough distinct suggestions are the
 
 
 class LocalInfiller:
-    """One loaded model. Raises ModelError from the constructor when the folder can't be used."""
+    """One loaded model. Raises ModelError from the constructor when the folder can't be used or lacks the precision."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, precision: str = "float32") -> None:
         self.folder = folder
         self.manifest: Manifest = load_manifest(folder)
         self.text = Text(folder, self.manifest)
-        self.model = OnnxModel(folder, self.manifest)
+        self.model = OnnxModel(folder, self.manifest, precision)
 
     @property
     def model_name(self) -> str:
@@ -71,6 +71,7 @@ class LocalInfiller:
             at_start=passage.at_start,
             at_end=passage.at_end,
             order=self.manifest.prompt_order,
+            fixed_lengths=passage.fixed_lengths,
         )
 
     def fill(self, passage: Passage, options: FillOptions, on_pass: OnPass = ignore_progress) -> FillResult:
@@ -103,15 +104,19 @@ class LocalInfiller:
             own = np.flatnonzero(holes == hole)
             tokens = tuple(drawn.tokens[index] for index in own)
             logprobs = tuple(drawn.logprobs[index] for index in own)
-            fills.append(HoleFill(self.text.decode(tokens), tokens, logprobs, tokens[-1] == self.model.eoh))
+            complete = tokens[-1] == self.model.eoh or bool(prefilled.chain.endless[drawn.slots[own[-1]]])
+            fills.append(HoleFill(self.text.decode(tokens), tokens, logprobs, complete))
         return Suggestion(tuple(fills), drawn.passes)
 
     def score(self, passage: Passage, texts: Sequence[str], alternatives: int = 5) -> Score:
         began = time.perf_counter()
-        fills = [[*self.text.encode(text), self.model.eoh] for text in texts]
-        if len(fills) != len(passage.budgets):
-            raise PassageError(f"{len(passage.budgets)} holes need as many texts, not {len(fills)}")
-        for number, (fill, budget) in enumerate(zip(fills, passage.budgets, strict=True), 1):
+        if len(texts) != len(passage.budgets):
+            raise PassageError(f"{len(passage.budgets)} holes need as many texts, not {len(texts)}")
+        fixed = passage.fixed_lengths or (False,) * len(texts)
+        fills = [[*self.text.encode(text), *([] if known else [self.model.eoh])] for text, known in zip(texts, fixed, strict=True)]
+        for number, (fill, budget, known) in enumerate(zip(fills, passage.budgets, fixed, strict=True), 1):
+            if known and len(fill) != budget:
+                raise PassageError(f"the text of hole {number} takes {len(fill)} tokens, but its length is fixed at {budget}")
             if len(fill) > budget:
                 raise PassageError(f"the text of hole {number} takes {len(fill)} tokens with its end mark, but its budget is {budget}")
         logprobs = log_softmax(conditionals(self.model, self.sequence(passage), fills))
@@ -149,6 +154,6 @@ class _Tally:
         self.tokens += sum(len(drawn.tokens) for drawn in draws)
 
 
-def load_infiller(folder: Path | None = None) -> LocalInfiller:
-    """Load a model folder; None is the default model inside the package. Raises ModelError."""
-    return LocalInfiller(DEFAULT_MODEL if folder is None else folder)
+def load_infiller(folder: Path | None = None, precision: str = "float32") -> LocalInfiller:
+    """Load a model folder in a precision that its manifest names; None is the default model inside the package. Raises ModelError."""
+    return LocalInfiller(DEFAULT_MODEL if folder is None else folder, precision)

@@ -28,7 +28,7 @@ class FileEntry:
 class Manifest:
     """What an exported model promises. `window` is the most rows of a sequence it was trained on.
 
-    `graphs` maps a precision ("float32") to its ONNX file. `prompt_visibility` "causal": each prompt row sees those
+    `graphs` maps a precision ("float32", "int8") to its ONNX file. `prompt_visibility` "causal": each prompt row sees those
     before it in sigma; `prompt_order` is the order of prompt pieces in sigma. `corpus` and `evaluation` are for people.
     """
 

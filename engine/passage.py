@@ -16,6 +16,9 @@ class Passage:
     most that many tokens, its end mark `<eoh>` included. `at_start` and `at_end` tell whether the first piece
     begins, and the last piece ends, where the document does (a passage is often cut out of a longer document).
 
+    `fixed_lengths[i]` says that the length of hole i's fill is known: it has exactly `budgets[i]` tokens and no end mark.
+    Empty: no hole's length is known.
+
     Raises PassageError when the counts disagree, there is no hole, or a budget is below 1.
     """
 
@@ -23,6 +26,7 @@ class Passage:
     budgets: tuple[int, ...]
     at_start: bool = True
     at_end: bool = True
+    fixed_lengths: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.budgets:
@@ -31,3 +35,7 @@ class Passage:
             raise PassageError(f"{len(self.budgets)} holes need {len(self.budgets) + 1} pieces, not {len(self.pieces)}")
         if min(self.budgets) < 1:
             raise PassageError(f"a hole's budget must be at least 1 token, not {min(self.budgets)}")
+        if self.fixed_lengths and len(self.fixed_lengths) != len(self.budgets):
+            raise PassageError(
+                f"{len(self.budgets)} holes need as many words on whether their lengths are fixed, not {len(self.fixed_lengths)}"
+            )

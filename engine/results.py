@@ -23,7 +23,8 @@ class Progress:
 class HoleFill:
     """One hole's text. `logprobs` has one natural-log probability a token, the closing `<eoh>` included.
 
-    The probabilities are the model's own (temperature 1, no top-p), whatever the sampling options were.
+    The probabilities are the model's own (temperature 1, no top-p), whatever the sampling options were; in a hole of fixed
+    length, which has no `<eoh>`, they are renormalised over the tokens that may stand there.
     `complete` is False where the budget ran out before `<eoh>` came.
     """
 

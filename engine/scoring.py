@@ -13,6 +13,7 @@ from engine.sequence import MaskedSequence, teacher_forced
 def conditionals(model: Model, sequence: MaskedSequence, fills: Sequence[Sequence[int]]) -> FloatArray:
     """Logits `[N, V]` of every token of `fills` (end marks included) in sigma, each given the prompt and all before it.
 
+    In holes of fixed length, whose fills have no end mark, that mark's logit is -inf: the others share its probability.
     All rows are known, so one pass holds them all: slot row i is asked from the content row right before it in sigma
     and sees up to that row.
     """
@@ -30,4 +31,5 @@ def conditionals(model: Model, sequence: MaskedSequence, fills: Sequence[Sequenc
         )
     )
     result: FloatArray = logits[0]
+    result[sequence.fixed_rows([len(fill) for fill in fills]), model.eoh] = -np.inf
     return result

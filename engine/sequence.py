@@ -35,12 +35,18 @@ class MaskedSequence:
     """The visible rows in sigma order and the slots that each hole owns.
 
     `ids` and `positions` are `[P]`; `slots[h]` is `[K_h]`, the ascending positions of hole h. The positions of what
-    follows a hole are as if all its slots were used, whatever its fill turns out to be.
+    follows a hole are as if all its slots were used, whatever its fill turns out to be. Where `fixed_lengths[h]` is true
+    it uses all of them, and none holds an end mark; empty: true of no hole.
     """
 
     ids: IntArray
     positions: IntArray
     slots: tuple[IntArray, ...]
+    fixed_lengths: tuple[bool, ...] = ()
+
+    def fixed_rows(self, lengths: Sequence[int]) -> BoolArray:
+        """For `lengths[h]` rows of each hole h, in order: whether they belong to a hole of fixed length. Bool `[sum of lengths]`."""
+        return np.repeat(np.array(self.fixed_lengths or (False,) * len(self.slots)), lengths)
 
 
 def mask(
@@ -51,6 +57,7 @@ def mask(
     at_start: bool,
     at_end: bool,
     order: str = "suffix-first",
+    fixed_lengths: tuple[bool, ...] = (),
 ) -> MaskedSequence:
     """Lay token pieces and holes out on one line of positions. `pieces` has one more entry than `budgets`."""
     position = 1
@@ -74,13 +81,13 @@ def mask(
     for ids, places in laid:
         ids_in_order.extend(ids)
         positions.extend(places)
-    return MaskedSequence(np.array(ids_in_order, dtype=np.int64), np.array(positions, dtype=np.int64), tuple(slots))
+    return MaskedSequence(np.array(ids_in_order, dtype=np.int64), np.array(positions, dtype=np.int64), tuple(slots), fixed_lengths)
 
 
 def teacher_forced(sequence: MaskedSequence, fills: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
     """All rows of a sequence whose holes are filled: `(ids, positions)`, each `[P + sum of fill lengths]`, in sigma order.
 
-    `fills[h]` are hole h's tokens, its `<eoh>` included; at most as many as the hole has slots.
+    `fills[h]` are hole h's tokens, its `<eoh>` included where its length is not fixed; at most as many as the hole has slots.
     """
     ids = [sequence.ids]
     positions = [sequence.positions]

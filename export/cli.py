@@ -11,18 +11,15 @@ import sys
 import sysconfig
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from engine.errors import LacunaError
 from engine.manifest import MANIFEST, load_manifest
-
-if TYPE_CHECKING:
-    from export.holes import HoledText
+from export.holes import DEFAULT_MIX, KINDS, HoledText, make_holes, only
 
 BAD_INPUT = 2
 INTERRUPTED = 130
 RECIPES = Path(__file__).parent / "recipe_files"
-_EXTRA = ("torch", "onnx", "onnxscript", "tqdm", "matplotlib")
+_EXTRA = ("torch", "onnx", "onnxscript", "tqdm", "matplotlib", "rensa")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,20 +64,36 @@ def marked(holed: HoledText) -> str:
 
 
 def _corpus(arguments: argparse.Namespace) -> None:
-    from export.corpus import SPLITS, build
+    from export.corpus import SPLITS, build, verify
+    from export.corpus_summary import summarise
 
+    if arguments.verify:
+        print(f"{arguments.out}: {verify(arguments.out)} files are as they were built")
+        return
     folders = arguments.sources or [Path(sysconfig.get_path("purelib"))]
-    for folder in folders:
+    for folder, option in [*((folder, "--from") for folder in folders), *((folder, "--library") for folder in arguments.libraries)]:
         if not folder.is_dir():
-            raise LacunaError(f"there is no folder {folder}; name a site-packages folder with --from")
-    try:
-        projects = build(arguments.out, folders)
-    except OSError as error:
-        raise LacunaError(f"the corpus can't be written to {arguments.out} ({error.strerror})") from None
+            raise LacunaError(f"there is no folder {folder}; name an existing one with {option}")
+    cap_bytes = round(arguments.cap_mb * 1e6)
+    build(arguments.out, folders, arguments.libraries, evaluation=arguments.exclude, seed=arguments.seed, cap_bytes=cap_bytes)
+    summary = summarise(arguments.out)
+    if arguments.json:
+        print(json.dumps(summary, indent=1, ensure_ascii=False))
+        return
     for split in SPLITS:
-        chosen = [project for project in projects if project.split == split]
-        files, size = sum(project.files for project in chosen), sum(project.bytes for project in chosen)
-        print(f"{split:9} {len(chosen):4} projects {files:7,} files {size / 1e6:8.1f} MB")
+        chosen = summary[split]
+        print(f"{split:9} {chosen['projects']:4} projects {chosen['files']:7,} files {chosen['bytes'] / 1e6:8.1f} MB")
+    print("left out, in files:")
+    for reason, files in summary["dropped"].items():
+        print(f"  {reason:18} {files:8,}")
+
+
+def _overlap(arguments: argparse.Namespace) -> None:
+    from export.corpus import load
+    from export.corpus.overlap import measure, read_evaluation
+
+    overlap = measure(load(arguments.corpus, "train"), read_evaluation(arguments.data))
+    print(overlap.as_json() if arguments.json else overlap.as_table())
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -91,23 +104,33 @@ def _train(arguments: argparse.Namespace) -> None:
         arguments.corpus,
         arguments.run_folder,
         load_recipe(find_recipe(arguments.recipe)),
-        arguments.minutes,
+        arguments.tokens,
         validate_every=arguments.validate_every,
         compiled=arguments.compile,
+        micro=arguments.micro_batch,
+        start_from=arguments.start_from,
     )
-    print(f"held out: {losses.hole_bits_per_byte:.3f} bits/byte in holes, {losses.hole_nats_per_token:.3f} nats/token")
+    print(f"held out: {losses}")
 
 
 def _onnx(arguments: argparse.Namespace) -> None:
+    from export.compare_precisions import as_table, compare_precisions
     from export.corpus_summary import summarise
     from export.onnx_graph import export_model
 
     out: Path = arguments.out
     summary = summarise(arguments.corpus) if arguments.corpus else {}
-    exported = export_model(arguments.run_folder, out, arguments.name or arguments.run_folder.resolve().name, summary, {})
+    name = arguments.name or arguments.run_folder.resolve().name
+    exported = export_model(arguments.run_folder, out, name, summary, {}, int8=arguments.int8)
     size = sum((out / entry.file).stat().st_size for entry in exported.manifest.graphs.values())
     print(f"{out}: {exported.manifest.parameters:,} parameters, {size / 1e6:.1f} MB")
-    print(f"ONNX Runtime and torch differ by at most {exported.largest_difference:.1e}")
+    difference = exported.difference
+    print(
+        f"ONNX Runtime and torch differ by at most {difference.logits:.1e} in logits, "
+        f"and by {difference.caches:.1e} of the largest in keys and values"
+    )
+    if arguments.int8:
+        print(as_table(compare_precisions(out)))
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -124,15 +147,18 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _holes(arguments: argparse.Namespace) -> None:
-    from export.holes import make_holes
-
     try:
         text = arguments.file.read_bytes().decode("utf-8")
     except OSError as error:
         raise LacunaError(f"{arguments.file} can't be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise LacunaError(f"{arguments.file} is not UTF-8 text; save it as UTF-8 first") from None
-    print(marked(make_holes(text, random.Random(arguments.seed), arguments.count)))
+    mix = only(arguments.kind) if arguments.kind else DEFAULT_MIX
+    holed = make_holes(text, random.Random(arguments.seed), arguments.count, mix)
+    if arguments.json:
+        print(json.dumps({"pieces": holed.pieces, "holes": holed.holes, "kinds": holed.kinds}))
+    else:
+        print(marked(holed))
 
 
 def _recipes(arguments: argparse.Namespace) -> None:
@@ -153,6 +179,11 @@ def _positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
     return value
+
+
+def _amount(text: str) -> float:
+    scale = {"k": 1e3, "M": 1e6, "B": 1e9}.get(text[-1:], 0.0)
+    return scale * _positive(text[:-1]) if scale else _positive(text)
 
 
 def _count(text: str) -> int:
@@ -183,20 +214,59 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SITE_PACKAGES",
         help="folders of installed distributions, beside the standard library (default: those of this Python)",
     )
+    command.add_argument(
+        "--library",
+        dest="libraries",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR",
+        help="standard libraries of other Pythons, such as /usr/lib/python3.12",
+    )
+    command.add_argument(
+        "--exclude",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="DIR_OR_FILE",
+        help="evaluation data (.jsonl, .jsonl.gz) whose text must stay out of the corpus",
+    )
+    command.add_argument("--cap-mb", type=_positive, default=4.0, metavar="MB", help="most to keep of one project (default: 4)")
+    command.add_argument("--seed", type=int, default=0, metavar="S", help="chooses a project's files and their order (default: 0)")
+    command.add_argument("--json", action="store_true", help="print the summary as JSON")
+    command.add_argument("--verify", action="store_true", help="build nothing; check the files of the corpus OUT against its manifest")
+
+    command = add("overlap", _overlap, "Say how much of some evaluation data a corpus's train split holds.")
+    command.add_argument("corpus", type=Path, metavar="CORPUS", help="a folder made by lacuna-export corpus")
+    command.add_argument("data", type=Path, nargs="+", metavar="DATA", help=".jsonl or .jsonl.gz files, or folders of them")
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
 
     command = add("train", _train, "Train a model on a corpus, or go on with a run.")
     command.add_argument("corpus", type=Path, metavar="CORPUS", help="a folder made by lacuna-export corpus")
     command.add_argument("run_folder", type=Path, metavar="RUN", help="the folder of checkpoints and metrics")
     command.add_argument("--recipe", required=True, metavar="NAME_OR_PATH", help="see lacuna-export recipes")
-    command.add_argument("--minutes", type=_positive, required=True, metavar="M", help="training time in all, earlier runs included")
+    command.add_argument(
+        "--tokens",
+        type=_amount,
+        required=True,
+        metavar="N",
+        help="tokens to train on in all, earlier parts of the run included: 500k, 30M, 2B",
+    )
     command.add_argument("--validate-every", type=_positive, default=5.0, metavar="M", help="minutes between checkpoints (default: 5)")
     command.add_argument("--compile", action="store_true", help="compile the step with torch.compile")
+    command.add_argument(
+        "--micro-batch", type=_count, metavar="N", help="lines at once, where memory is short (default: the recipe's batch)"
+    )
+    command.add_argument("--start-from", type=Path, metavar="RUN", help="begin a new run with another run's weights and tokenizer")
 
     command = add("onnx", _onnx, "Export a run's last checkpoint as a model folder, checked against torch.")
     command.add_argument("run_folder", type=Path, metavar="RUN", help="a folder made by lacuna-export train")
     command.add_argument("out", type=Path, metavar="OUT", help="the model folder to write")
     command.add_argument("--name", metavar="N", help="the model's name (default: that of the run's folder)")
     command.add_argument("--corpus", type=Path, metavar="CORPUS", help="the corpus to sum up in the manifest")
+    command.add_argument("--int8", action="store_true", help="write an 8-bit graph too, and compare it with the float32 one")
 
     command = add("evaluate", _evaluate, "Measure a model on held-out files, beside an n-gram model.")
     command.add_argument("model", type=Path, metavar="MODEL", help="a model folder")
@@ -208,7 +278,9 @@ def _parser() -> argparse.ArgumentParser:
     command = add("holes", _holes, "Show the holes that training would make in a file, each as ⟦kind: text⟧.")
     command.add_argument("file", type=Path, metavar="FILE", help="a UTF-8 text file")
     command.add_argument("--seed", type=int, default=0, metavar="S", help="the seed they are drawn with (default: 0)")
-    command.add_argument("-n", dest="count", type=_count, metavar="N", help="how many to draw (default: 1 to 8, at random)")
+    command.add_argument("-n", dest="count", type=_count, metavar="N", help="how many to draw, at most (default: 1 to 8, at random)")
+    command.add_argument("--kind", choices=KINDS, help="draw holes of one kind alone (default: the mix that training draws)")
+    command.add_argument("--json", action="store_true", help="print pieces, holes and their kinds as JSON")
 
     add("recipes", _recipes, "List the recipes that come with Lacuna.")
     return parser

@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import LacunaError
-from export.corpus import SPLITS
+from export.corpus.files import SPLITS
+from export.corpus.overlap import OVERLAP
+from export.corpus.storage import MANIFEST, read_manifest
 
 
 def summarise(corpus: Path) -> dict[str, Any]:
-    """Files and bytes of each split, licences with their numbers of projects, and every project with its version and licence.
+    """Files and bytes of each split, files left out by reason, licences with their numbers of projects, and every project.
 
-    Raises LacunaError where the corpus has no readable manifest.
+    `evaluation_overlap` has the figures of the check against evaluation data, and is {} where there was none. Raises LacunaError
+    where the corpus has no readable manifest.
     """
-    path = corpus / "manifest.json"
+    manifest = read_manifest(corpus)
+    overlap = corpus / OVERLAP
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        projects = raw["projects"]
+        checked = json.loads(overlap.read_text(encoding="utf-8")) if overlap.is_file() else {}
+        projects = manifest["projects"]
         splits = {
             split: {
                 "projects": sum(p["split"] == split for p in projects),
@@ -29,12 +33,12 @@ def summarise(corpus: Path) -> dict[str, Any]:
             for split in SPLITS
         }
         return {
-            "python": raw["python"],
+            "python": manifest["python"],
             **splits,
+            "dropped": dict(manifest["dropped"]),
+            "evaluation_overlap": {figure: value for figure, value in checked.items() if not isinstance(value, list)},
             "licences": dict(Counter(p["licence"] for p in projects).most_common()),
             "projects": [f"{p['name']} {p['version']} ({p['licence']}; {p['split']})" for p in projects],
         }
-    except OSError as error:
-        raise LacunaError(f"there is no corpus at {corpus} ({error.strerror}); build one with lacuna-export corpus") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise LacunaError(f"{path} is damaged ({error}); build the corpus again") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LacunaError(f"{MANIFEST} or {OVERLAP} in {corpus} is damaged ({error}); build the corpus again") from None

@@ -197,7 +197,7 @@ def _training_tokens(files: Sequence[SourceFile], tokenizer: Tokenizer, mark: in
 
 
 def _score(model: OnnxModel, rival: ngram.NGram, held_out: Windows, rng: random.Random) -> _Scored:
-    text, at_start, at_end = held_out.window(rng)
+    text, at_start, at_end = held_out.window(rng, held_out.rows)
     specials, tokenizer = model.manifest.special_ids, held_out.tokenizer
     start = [specials.sof] if at_start else []
     tokens = tokenizer.encode(text).ids

@@ -1,86 +1,163 @@
-"""Training examples: windows of source files with holes, as rows in the order sigma."""
+"""Training examples: windows of source files with holes, as packed rows in the order sigma."""
 
 from __future__ import annotations
 
-import bisect
-import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from engine.sequence import mask, teacher_forced
-from export.corpus import SourceFile
-from export.holes import draw_budget, make_holes
+from engine.sequence import IntArray, mask, teacher_forced
+from export.corpus import Split
+from export.holes import DEFAULT_MIX, HoledText, HoleMix, draw_budget, make_holes
 from export.vocabulary import SPECIAL_IDS
 
 IGNORED = -100
+Budget = Callable[[int, random.Random], int]
+_SMALLEST = 80  # rows; what is left of a packed line below that stays empty
+
+
+@dataclass(frozen=True)
+class Prompting:
+    """How prompts are laid out: the shares of examples whose prompt rows see all of the prompt, not only what comes
+    before them in sigma (`bidirectional`), and whose suffix comes first in sigma (`suffix_first`)."""
+
+    bidirectional: float = 0.0
+    suffix_first: float = 0.7
+
+
+class Batch(NamedTuple):
+    """Packed lines of T rows, `[T]` each or `[B, T]` collated, int64.
+
+    Row i sees the rows `first[i]` to `reach[i]`: its own example up to itself, or to the prompt's end for rows of a
+    bidirectional prompt. `labels[i]` is the token that row i asks for, at position `targets[i]`, or `IGNORED`.
+    `holes[i]` is 1 where that token stands in a hole. Padding sees itself alone and asks for nothing.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    first: Tensor
+    reach: Tensor
+    labels: Tensor
+    targets: Tensor
+    holes: Tensor
 
 
 @dataclass(frozen=True)
 class Example:
-    """One window: rows `[T]` in sigma order, of which those from `first_hole_row` on stand in holes; bytes of hole text."""
+    """One holed window: ids and positions `[R]` in sigma order; rows from `prompt` on stand in holes."""
 
-    ids: Sequence[int]
-    positions: Sequence[int]
-    first_hole_row: int
-    hole_bytes: int
+    ids: IntArray
+    positions: IntArray
+    prompt: int
+    bidirectional: bool = False
 
 
-class Windows(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Endless examples; number i is a function of (seed, i) alone, so that a resumed run goes on where it stopped.
+def encode(
+    holed: HoledText,
+    tokenizer: Tokenizer,
+    rng: random.Random,
+    *,
+    at_start: bool,
+    at_end: bool,
+    budget: Budget = draw_budget,
+    prompting: Prompting = Prompting(),
+) -> Example:
+    """A holed text as rows; `budget` tells the slots for a hole of a length, end mark included.
 
-    Items: ids `[rows]`, positions `[rows]` (int64, padded), and `(first hole row, hole bytes, rows used)`.
+    Pieces and holes are tokenised separately, so that a border inside a word is ordinary.
     """
+    pieces = [encoding.ids for encoding in tokenizer.encode_batch(list(holed.pieces))]
+    holes = [[*encoding.ids, SPECIAL_IDS.eoh] for encoding in tokenizer.encode_batch(list(holed.holes))]
+    sequence = mask(
+        pieces,
+        [budget(len(hole), rng) for hole in holes],
+        SPECIAL_IDS,
+        at_start=at_start,
+        at_end=at_end,
+        order="suffix-first" if rng.random() < prompting.suffix_first else "prefix-first",
+    )
+    ids, positions = teacher_forced(sequence, holes)
+    return Example(ids, positions, len(sequence.ids), rng.random() < prompting.bidirectional)
 
-    def __init__(self, files: Sequence[SourceFile], tokenizer: Tokenizer, rows: int, seed: int, length: int = 1 << 40) -> None:
-        self.files = files
+
+def pack(examples: list[Example], rows: int) -> Batch:
+    """Examples one after another in a line of `rows` rows; what has no room is cut off."""
+    lines = {name: torch.zeros(rows, dtype=torch.int64) for name in Batch._fields}
+    lines["ids"].fill_(SPECIAL_IDS.pad)
+    lines["labels"].fill_(IGNORED)
+    own = torch.arange(rows)
+    lines["first"].copy_(own)
+    lines["reach"].copy_(own)
+    start = 0
+    for example in examples:
+        count = min(len(example.ids), rows - start)
+        prompt = min(example.prompt, count)
+        end = start + count
+        ids, positions = torch.from_numpy(example.ids[:count]), torch.from_numpy(example.positions[:count])
+        lines["ids"][start:end] = ids
+        lines["positions"][start:end] = positions
+        lines["first"][start:end] = start
+        asks = start
+        if example.bidirectional:
+            lines["reach"][start : start + prompt] = start + prompt - 1
+            asks = start + prompt - 1  # the other prompt rows have seen what they would ask for
+        lines["labels"][asks : end - 1] = ids[asks - start + 1 :]
+        lines["targets"][asks : end - 1] = positions[asks - start + 1 :]
+        lines["holes"][start + prompt - 1 : end - 1] = 1
+        start = end
+    return Batch(**lines)
+
+
+class Windows(Dataset[Batch]):
+    """Endless packed lines; line i is a function of (seed, i) alone, so that a resumed run goes on where it stopped."""
+
+    def __init__(
+        self,
+        split: Split,
+        tokenizer: Tokenizer,
+        rows: int,
+        seed: int,
+        mix: HoleMix = DEFAULT_MIX,
+        prompting: Prompting = Prompting(),
+    ) -> None:
+        self.split = split
         self.tokenizer = tokenizer
         self.rows = rows
         self.seed = seed
-        self.length = length
-        self.ends = list(itertools.accumulate(len(file.text) for file in files))
+        self.mix = mix
+        self.prompting = prompting
+        self.ends = np.cumsum(split.sizes)
 
-    def __len__(self) -> int:
-        return self.length
+    def __getitem__(self, index: int) -> Batch:
+        return pack(list(self.examples(random.Random(f"{self.seed}/{index}"))), self.rows)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        rng = random.Random(f"{self.seed}/{index}")
-        example = self.example(rng)
-        ids = torch.full((self.rows,), SPECIAL_IDS.pad)
-        positions = torch.zeros(self.rows, dtype=torch.int64)
-        used = len(example.ids)
-        ids[:used] = torch.as_tensor(example.ids)
-        positions[:used] = torch.as_tensor(example.positions)
-        return ids, positions, torch.tensor([example.first_hole_row, example.hole_bytes, used])
+    def examples(self, rng: random.Random) -> Iterator[Example]:
+        """Examples until the line is full: a long file's window fills it, short files share it."""
+        room = self.rows
+        while room == self.rows or room >= _SMALLEST:
+            example = self.example(rng, room)
+            yield example
+            room -= len(example.ids)
 
-    def window(self, rng: random.Random) -> tuple[str, bool, bool]:
+    def example(self, rng: random.Random, rows: int) -> Example:
+        text, at_start, at_end = self.window(rng, rows)
+        holed = make_holes(text, rng, mix=self.mix)
+        budget = partial(draw_budget, budgets=self.mix.budgets)
+        return encode(holed, self.tokenizer, rng, at_start=at_start, at_end=at_end, budget=budget, prompting=self.prompting)
+
+    def window(self, rng: random.Random, rows: int) -> tuple[str, bool, bool]:
         """A stretch of a file of nearly `rows` tokens, and whether it begins and ends where the file does."""
-        place = rng.randrange(self.ends[-1])
-        file = self.files[bisect.bisect_right(self.ends, place)]
-        start = max(0, rng.randrange(-self.rows, len(file.text)))  # the beginnings of files are worth some more visits
-        encoding = self.tokenizer.encode(file.text[start : start + 6 * self.rows])
-        room = self.rows - 24  # cutting holes splits some tokens
-        end = min(len(file.text), start + 6 * self.rows) if len(encoding.ids) <= room else start + encoding.offsets[room - 1][1]
-        return file.text[start:end], start == 0, end == len(file.text)
-
-    def example(self, rng: random.Random) -> Example:
-        text, at_start, at_end = self.window(rng)
-        holed = make_holes(text, rng)
-        pieces = [encoding.ids for encoding in self.tokenizer.encode_batch(list(holed.pieces))]
-        holes = [[*encoding.ids, SPECIAL_IDS.eoh] for encoding in self.tokenizer.encode_batch(list(holed.holes))]
-        sequence = mask(
-            pieces,
-            [draw_budget(len(hole), rng) for hole in holes],
-            SPECIAL_IDS,
-            at_start=at_start,
-            at_end=at_end,
-            order="suffix-first" if rng.random() < 0.7 else "prefix-first",
-        )
-        ids, positions = teacher_forced(sequence, holes)
-        hole_bytes = sum(len(hole.encode()) for hole in holed.holes)
-        return Example(ids[: self.rows].tolist(), positions[: self.rows].tolist(), len(sequence.ids), hole_bytes)
+        text = self.split[int(np.searchsorted(self.ends, rng.randrange(int(self.ends[-1])), side="right"))].text
+        start = max(0, rng.randrange(-rows, len(text)))  # the beginnings of files are worth some more visits
+        encoding = self.tokenizer.encode(text[start : start + 6 * rows])
+        room = rows - 24  # cutting holes splits some tokens
+        end = min(len(text), start + 6 * rows) if len(encoding.ids) <= room else start + encoding.offsets[room - 1][1]
+        return text[start:end], start == 0, end == len(text)

@@ -7,7 +7,8 @@ Method: Guo & Ermon, arXiv 2504.20456. Where the paper uses XLNet's two streams,
   They run through one block whose queries are rotated to the target position, and leave nothing behind.
 
 Which row sees which is an input. In training all rows stand in sigma order and see what comes before them, so the
-trunk is a plain causal transformer over permuted positions, and every content row asks for its successor in sigma.
+trunk is a causal transformer over permuted positions, and every content row asks for its successor in sigma (but rows
+of bidirectional prompts, which have seen it).
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ _OFFSET_STEPS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 2
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes of an AS-ARM. `width` = `heads` * head size; `hidden` is the inner width of the gated feed-forward."""
+    """Sizes of an AS-ARM. `width` = `heads` * head size; `hidden` is the inner width of the gated feed-forward.
+
+    `tied`: the output matrix is the embedding.
+    """
 
     vocabulary: int
     width: int
@@ -33,6 +37,7 @@ class ModelConfig:
     heads: int
     hidden: int
     rotary_base: float = 10000.0
+    tied: bool = True
 
     @property
     def head_size(self) -> int:
@@ -110,10 +115,10 @@ class Attention(nn.Module):
         self.query_norm = nn.RMSNorm(config.head_size, eps=1e-6)
         self.out = nn.Linear(config.width, config.width, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None) -> Tensor:
-        """Rows `[B, R, width]`; keys, values `[B, H, K, D]`; `visible` bool `[B, 1, R, K]`, or None for causal (R = K)."""
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
+        """Rows `[B, R, width]`; keys, values `[B, H, K, D]`; `visible` bool `[B, 1, R, K]`."""
         queries = rotate(self.query_norm(split_heads(self.query(x), self.heads)), cos, sin)
-        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=visible, is_causal=visible is None)
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=visible)
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(-2))
         return out
 
@@ -130,7 +135,7 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, visible: Tensor | None, past: tuple[Tensor, Tensor] | None
+        self, x: Tensor, cos: Tensor, sin: Tensor, visible: Tensor, past: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the rows and the new keys and values (without the past ones)."""
         normed = self.attention_norm(x)
@@ -163,9 +168,7 @@ class SlotHead(nn.Module):
         reached = (offsets.abs().unsqueeze(-1) >= self.steps).sum(-1)
         return offsets.sign() * reached + len(_OFFSET_STEPS)
 
-    def forward(
-        self, asked: Tensor, offsets: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, visible: Tensor | None
-    ) -> Tensor:
+    def forward(self, asked: Tensor, offsets: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
         """Trunk outputs of the sources `[B, S, width]` and offsets `[B, S]` to normalised states `[B, S, width]`."""
         x = asked + self.offset(self.bucket(offsets))
         x = x + self.attention(self.attention_norm(x), cos, sin, keys, values, visible)
@@ -175,7 +178,7 @@ class SlotHead(nn.Module):
 
 
 class AsArm(nn.Module):
-    """The whole model. `forward` is the exported contract; `train_logits` the same arithmetic for whole sequences."""
+    """The whole model. `forward` is the exported contract; `train_states` the same arithmetic for whole sequences."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -184,6 +187,7 @@ class AsArm(nn.Module):
         self.rotary = Rotary(config.head_size, config.rotary_base)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.head = SlotHead(config)
+        self.output: nn.Linear | None = None if config.tied else nn.Linear(config.width, config.vocabulary, bias=False)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -194,10 +198,12 @@ class AsArm(nn.Module):
             if isinstance(module, nn.Linear):
                 shrink = (2 * (self.config.layers + 1)) ** -0.5 if name.endswith((".out", ".down")) else 1.0
                 nn.init.normal_(module.weight, std=shrink * module.in_features**-0.5)
+        if self.output is not None:
+            nn.init.normal_(self.output.weight, std=0.02)  # logits start flat, as they do with tied embeddings
 
     def logits(self, states: Tensor) -> Tensor:
-        """Normalised states to logits over the vocabulary; the output matrix is the embedding (tied)."""
-        return F.linear(states, self.embedding.weight)
+        """Normalised states to logits over the vocabulary."""
+        return F.linear(states, self.embedding.weight if self.output is None else self.output.weight)
 
     def embed(self, ids: Tensor) -> Tensor:
         # Tied embeddings are small so that logits start flat; rows start at unit scale all the same.
@@ -240,30 +246,29 @@ class AsArm(nn.Module):
         )
         return self.logits(states), *new
 
-    def train_states(self, ids: Tensor, positions: Tensor, ahead_sources: Tensor, ahead_targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Whole sequences in sigma order, `[B, T]`: states before `logits` of two sets of slot rows.
+    def train_states(
+        self, ids: Tensor, positions: Tensor, targets: Tensor, visible: Tensor, draft_sources: Tensor, draft_targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Whole packed lines in sigma order, int64 `[B, T]`, row i seeing `visible` bool `[B, T, T]`: states before `logits`.
 
-        The first set `[B, T - 1, width]`: each row asks for its successor in sigma. The second `[B, A, width]`: draft
-        rows, asked from row `ahead_sources` for the position `ahead_targets`, seeing the rows up to their source.
+        The first set `[B, T, width]`: row i asks for the position `targets[i]`. The second `[B, A, width]`: draft rows,
+        asked from row `draft_sources` for the position `draft_targets`, seeing what their source sees.
         """
         cos, sin = self.rotary(positions)
         x = self.embed(ids)
         for block in self.blocks:
-            x, _, _ = block(x, cos, sin, None, None)
+            x, _, _ = block(x, cos, sin, visible[:, None], None)
         keys, values = self.head.keys_values(self.head.content_norm(x), cos, sin)
-        targets = positions[:, 1:]
-        states = self.head(x[:, :-1], targets - positions[:, :-1], *self.rotary(targets), keys[:, :, :-1], values[:, :, :-1], None)
-        index = torch.arange(ids.shape[1], device=ids.device)
-        visible = index <= ahead_sources[..., None]
-        ahead = self.head(
-            x.gather(1, ahead_sources[..., None].expand(-1, -1, self.config.width)),
-            ahead_targets - positions.gather(1, ahead_sources),
-            *self.rotary(ahead_targets),
+        states = self.head(x, targets - positions, *self.rotary(targets), keys, values, visible[:, None])
+        drafts = self.head(
+            x.gather(1, draft_sources[..., None].expand(-1, -1, self.config.width)),
+            draft_targets - positions.gather(1, draft_sources),
+            *self.rotary(draft_targets),
             keys,
             values,
-            visible[:, None],
+            visible.gather(1, draft_sources[..., None].expand(-1, -1, visible.shape[-1]))[:, None],
         )
-        return states, ahead
+        return states, drafts
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -6,7 +6,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,18 @@ from torch import Tensor
 
 from engine.errors import LacunaError
 from engine.manifest import FORMAT_VERSION, MANIFEST, FileEntry, Manifest, sha256_of
+from export.holes import LARGEST_SURPLUS
 from export.model import AsArm, ModelConfig, parameter_count
+from export.quantise import quantise
 from export.train import TOKENIZER, load_checkpoint
 from export.vocabulary import SPECIAL_IDS
 
-TOLERANCE = 1e-4
-GRAPH = "model.onnx"
+TOLERANCE = 1e-4  # of logits, absolute
+# Of keys and values, relative to the largest of their tensor: values reach 60 to 80, where float32 is that much coarser.
+CACHE_TOLERANCE = 1e-5
+GRAPHS = {"float32": "model.onnx", "int8": "model.int8.onnx"}
 _OPSET = 23
 _MAX_HOLES = 8
-_LARGEST_SURPLUS = 96  # slots that training leaves empty in a hole, at most (see `export.holes.draw_budget`)
 _STORED_AS_HALF = 1024  # tensors of at least so many numbers
 # (B, C, S, P): no past, one row, one slot, batches, long passes and long pasts.
 _CHECKED_SHAPES = (
@@ -53,18 +56,33 @@ _INPUTS = ("content_ids", "content_positions", "content_visibility", "slot_sourc
 
 @dataclass(frozen=True)
 class Exported:
-    """A model folder's manifest and the largest difference between ONNX Runtime's and torch's outputs on random passes."""
+    """A model folder's manifest, and how far ONNX Runtime's float32 outputs are from torch's on random passes."""
 
     manifest: Manifest
-    largest_difference: float
+    difference: Difference
 
 
-def export_model(run: Path, out: Path, name: str, corpus_summary: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Exported:
-    """Write the model folder `out` from a run's last checkpoint.
+@dataclass(frozen=True)
+class Difference:
+    """The largest between two runs of one model: `logits` absolute, `caches` relative to the largest number of a tensor."""
+
+    logits: float
+    caches: float
+
+    @property
+    def tolerable(self) -> bool:
+        """False for NaN too."""
+        return self.logits <= TOLERANCE and self.caches <= CACHE_TOLERANCE
+
+
+def export_model(
+    run: Path, out: Path, name: str, corpus_summary: Mapping[str, Any], evaluation: Mapping[str, Any], *, int8: bool = False
+) -> Exported:
+    """Write the model folder `out` from a run's last checkpoint, with an 8-bit graph beside the float32 one if `int8`.
 
     Weights are rounded to float16 and stored so; arithmetic is float32. Files appear in `out`, the manifest last, only
-    once ONNX Runtime's outputs are within `TOLERANCE` of torch's. Raises LacunaError otherwise, for a run without a whole
-    checkpoint or tokenizer, and for an `out` that holds something other than a model.
+    once ONNX Runtime's float32 outputs are within `TOLERANCE` and `CACHE_TOLERANCE` of torch's. Raises LacunaError
+    otherwise, for a run without a whole checkpoint or tokenizer, and for an `out` that holds something other than a model.
     """
     _refuse_foreign(out)
     state = load_checkpoint(run)
@@ -74,20 +92,26 @@ def export_model(run: Path, out: Path, name: str, corpus_summary: Mapping[str, A
         raise LacunaError(f"the run's tokenizer {run / TOKENIZER} can't be read ({error.strerror}); train the run again") from None
     config = ModelConfig(**state["recipe"]["model"])
     rows = int(state["recipe"]["rows"])
-    longest = rows + _MAX_HOLES * _LARGEST_SURPLUS
+    longest = rows + _MAX_HOLES * LARGEST_SURPLUS
     model = rounded_model(config, state["model"])
-    graph = to_onnx(model)
-    difference = largest_difference(graph, model, longest)
-    if not difference <= TOLERANCE:
+    proto = to_onnx(model)
+    graphs = {"float32": stored_as_half(proto)}
+    difference = largest_difference(graphs["float32"], model, longest)
+    if not difference.tolerable:
         raise LacunaError(
-            f"ONNX Runtime's outputs differ from torch's by {difference:.2g}, more than {TOLERANCE:g}, so {out} was not written; "
+            f"ONNX Runtime's outputs differ from torch's by {difference.logits:.2g} in logits (at most {TOLERANCE:g}) and by "
+            f"{difference.caches:.2g} of the largest in keys and values (at most {CACHE_TOLERANCE:g}), so {out} was not written; "
             "try other versions of torch or onnxruntime"
         )
+    if int8:
+        # The scales of 8-bit weights stay float32: they are few, and a rounded one would shift all weights of its block.
+        graphs["int8"] = stored_as_half(quantise(proto), only={tensor.name for tensor in proto.graph.initializer})
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
         beside = Path(folder)
         (beside / TOKENIZER).write_bytes(tokenizer)
-        (beside / GRAPH).write_bytes(graph)
+        for precision, graph in graphs.items():
+            (beside / GRAPHS[precision]).write_bytes(graph)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
             name=name,
@@ -104,14 +128,16 @@ def export_model(run: Path, out: Path, name: str, corpus_summary: Mapping[str, A
             prompt_visibility="causal",
             prompt_order="suffix-first",
             tokenizer=FileEntry(TOKENIZER, sha256_of(beside / TOKENIZER)),
-            graphs={"float32": FileEntry(GRAPH, sha256_of(beside / GRAPH))},
+            graphs={precision: FileEntry(GRAPHS[precision], sha256_of(beside / GRAPHS[precision])) for precision in graphs},
             corpus=dict(corpus_summary),
             evaluation=dict(evaluation),
         )
         (beside / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
         out.mkdir(exist_ok=True)
-        for file in (TOKENIZER, GRAPH, MANIFEST):
+        for file in (TOKENIZER, *(GRAPHS[precision] for precision in graphs), MANIFEST):
             (beside / file).replace(out / file)
+        for precision in GRAPHS.keys() - graphs.keys():  # of an earlier export, which the manifest no longer names
+            (out / GRAPHS[precision]).unlink(missing_ok=True)
     return Exported(manifest, difference)
 
 
@@ -134,8 +160,8 @@ def rounded_model(config: ModelConfig, weights: Mapping[str, Tensor]) -> AsArm:
     return model.eval()
 
 
-def to_onnx(model: AsArm) -> bytes:
-    """The serialised graph with all sizes but the model's own left open, and no trace of where it was made."""
+def to_onnx(model: AsArm) -> onnx.ModelProto:
+    """The float32 graph with all sizes but the model's own left open."""
     args = _random_pass(model.config, (2, 3, 4, 5), 64, torch.Generator().manual_seed(0))
     caches = len(args) - len(_INPUTS)
     size = torch.export.Dim.DYNAMIC
@@ -156,12 +182,7 @@ def to_onnx(model: AsArm) -> bytes:
     if program is None:
         raise LacunaError("torch made no ONNX program; try another version of torch")
     program.optimize()
-    proto = program.model_proto
-    _strip(proto)
-    _store_as_half(proto.graph)
-    onnx.checker.check_model(proto)
-    serialised: bytes = proto.SerializeToString()
-    return serialised
+    return program.model_proto
 
 
 def _strip(proto: onnx.ModelProto) -> None:
@@ -185,11 +206,20 @@ def _strip(proto: onnx.ModelProto) -> None:
         tensor.doc_string = ""
 
 
-def _store_as_half(graph: onnx.GraphProto) -> None:
-    """Keep large float32 tensors as float16 with a Cast each; ONNX Runtime folds the Casts when it loads the graph."""
+def stored_as_half(proto: onnx.ModelProto, only: Collection[str] | None = None) -> bytes:
+    """The checked and serialised graph with large float32 tensors (those named in `only`) as float16 with a Cast each.
+
+    ONNX Runtime folds the Casts when it loads the graph. No trace is left of where the graph was made; `proto` stays as it is.
+    """
+    stored = onnx.ModelProto()
+    stored.CopyFrom(proto)
+    _strip(stored)
+    graph = stored.graph
     casts = []
     for tensor in graph.initializer:
         if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < _STORED_AS_HALF:
+            continue
+        if only is not None and tensor.name not in only:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half"))
@@ -197,26 +227,26 @@ def _store_as_half(graph: onnx.GraphProto) -> None:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
+    onnx.checker.check_model(stored)
+    serialised: bytes = stored.SerializeToString()
+    return serialised
 
 
-def largest_difference(graph: bytes, model: AsArm, longest: int) -> float:
-    """The largest absolute difference between any output of the graph in ONNX Runtime and of the model, on random passes."""
+def largest_difference(graph: bytes, model: AsArm, longest: int) -> Difference:
+    """The largest between outputs of the graph in ONNX Runtime and of the model, on random passes; NaN where either has one."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     names = [entry.name for entry in session.get_inputs()]
-    largest = 0.0
+    logits, caches = [0.0], [0.0]
     for args in _random_passes(model.config, longest):
         with torch.no_grad():
             wanted: tuple[Tensor, ...] = model(*args)
         given: list[NDArray[np.float32]] = session.run(None, dict(zip(names, (arg.numpy() for arg in args), strict=True)))
-        for ours, theirs in zip(given, wanted, strict=True):
-            difference = float(np.abs(ours - theirs.numpy()).max())
-            if not difference <= largest:  # so that a NaN stays
-                largest = difference
-            if np.isnan(largest):
-                return largest
-    return largest
+        differences = [np.abs(ours - theirs.numpy()).max() for ours, theirs in zip(given, wanted, strict=True)]
+        logits.append(differences[0])
+        caches += [difference / theirs.abs().max().item() for difference, theirs in zip(differences[1:], wanted[1:], strict=True)]
+    return Difference(float(np.max(logits)), float(np.max(caches)))
 
 
 def _random_passes(config: ModelConfig, longest: int) -> Iterator[tuple[Tensor, ...]]:

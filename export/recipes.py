@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import LacunaError
+from export.examples import Prompting
+from export.holes import HoleMix
 from export.model import ModelConfig
 
-_TYPES: dict[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "str": str}
+_TABLES: dict[str, type[Any]] = {"model": ModelConfig, "holes": HoleMix, "prompting": Prompting}
+_TYPES: dict[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "str": str, "bool": bool}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """`rows` per example, `batch` examples a step; Muon for the hidden matrices, AdamW for the rest.
+    """`rows` per packed line, `batch` lines a step (on all devices together); Muon for the hidden matrices, AdamW for the rest.
 
-    Learning rates rise over `warmup` steps, stay, and fall linearly to 0 over the last `decay` share of the budget.
+    Learning rates rise over `warmup` steps, stay, and fall linearly to 0 over the last `decay` share of all steps.
+    `average` is the decay of the exponential moving average of the weights, which is what is validated and exported.
     `ahead` is the weight of draft rows (asked 2 to `furthest` slots ahead, a quarter as many as content rows).
     """
 
@@ -29,9 +33,12 @@ class Recipe:
     adam_rate: float
     warmup: int
     decay: float
+    average: float
     ahead: float
     furthest: int
     seed: int
+    holes: HoleMix = HoleMix()  # noqa: RUF009 - frozen
+    prompting: Prompting = Prompting()  # noqa: RUF009 - frozen
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -42,8 +49,8 @@ def load_recipe(path: Path) -> Recipe:
         raise LacunaError(f"the recipe {path} can't be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise LacunaError(f"the recipe {path} is not valid TOML: {error}") from None
-    model = _fit(path, "model.", ModelConfig, raw.pop("model", {}))
-    recipe: Recipe = _fit(path, "", Recipe, {**raw, "model": model, "name": path.stem})
+    parts = {name: _fit(path, f"{name}.", kind, raw.pop(name, {})) for name, kind in _TABLES.items()}
+    recipe: Recipe = _fit(path, "", Recipe, {**raw, **parts, "name": path.stem})
     return recipe
 
 
@@ -58,6 +65,6 @@ def _fit(path: Path, prefix: str, kind: type[Any], raw: dict[str, Any]) -> Any:
                 raise LacunaError(f"the recipe {path} lacks {prefix}{name}; add it")
             continue
         expected = _TYPES.get(str(field.type))
-        if expected is not None and (not isinstance(raw[name], expected) or isinstance(raw[name], bool)):
+        if expected is not None and (not isinstance(raw[name], expected) or (expected is not bool and isinstance(raw[name], bool))):
             raise LacunaError(f"the recipe {path} gives {prefix}{name} as {raw[name]!r}; it must be of type {field.type}")
     return kind(**raw)

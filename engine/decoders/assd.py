@@ -7,7 +7,8 @@ min(1, p_i(d_i) / q_i(d_i)); at the first refusal its slot is drawn from (p_i - 
 draft's proposal is the conditional itself, so it is always accepted.
 
 What differs from the paper's setting: holes end with `<eoh>` where they like, so a drafted `<eoh>` continues with the
-next hole's first slot; and keys and values of accepted rows are kept.
+next hole's first slot (in a hole of fixed length `<eoh>` has probability 0, to conditionals and proposals alike); and keys
+and values of accepted rows are kept.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def verify(state: State, chain: SlotChain, slots: IntArray, drafts: IntArray, le
     """One pass: the conditionals' logits `[B, W - 1, V]` of the drafts after the first, each seeing those before it."""
     width = int(lengths.max())
     index = np.broadcast_to(np.arange(width - 1), (len(drafts), width - 1))
-    return state.run(
+    logits = state.run(
         Rows(
             ids=drafts[:, : width - 1],
             positions=chain.positions[slots[:, : width - 1]],
@@ -89,6 +90,7 @@ def verify(state: State, chain: SlotChain, slots: IntArray, drafts: IntArray, le
             sees=index + 1,
         )
     )
+    return chain.bar_end_marks(logits, slots[:, 1:width])
 
 
 def accept(target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator) -> tuple[IntArray, BoolArray]:

@@ -63,7 +63,7 @@ def prefill(model: Model, sequence: MaskedSequence, width: int) -> Prefilled:
         )
     )
     state.keep(np.array([rows]))
-    return Prefilled(chain, state, window, logits, (time.perf_counter() - began) * 1000)
+    return Prefilled(chain, state, window, chain.bar_end_marks(logits, window), (time.perf_counter() - began) * 1000)
 
 
 class Drawing:
@@ -123,4 +123,4 @@ def ask_from_last(state: State, chain: SlotChain, ids: IntArray, at: IntArray, w
         )
     )
     state.keep(which.astype(np.int64))
-    return logits
+    return chain.bar_end_marks(logits, window)

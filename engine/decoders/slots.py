@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.model import FloatArray
 from engine.sequence import BoolArray, IntArray, MaskedSequence
 
 
@@ -15,6 +16,7 @@ class SlotChain:
 
     `positions[s]` is slot s's position; `holes[s]` its hole. `after_token[s]` is the slot that follows when slot s got
     an ordinary token, `after_end[s]` when it got `<eoh>`: the next hole's first slot, its own later slots being absent.
+    `endless[s]` where slot s belongs to a hole of fixed length, in which no `<eoh>` stands.
     """
 
     eoh: int
@@ -22,6 +24,7 @@ class SlotChain:
     holes: IntArray
     after_token: IntArray
     after_end: IntArray
+    endless: BoolArray
 
     @classmethod
     def of(cls, sequence: MaskedSequence, eoh: int) -> SlotChain:
@@ -31,7 +34,8 @@ class SlotChain:
         after_end = np.append(np.cumsum(lengths)[holes], total)
         after_token = np.append(np.arange(1, total + 1), total)
         positions = np.append(np.concatenate(sequence.slots), 0)
-        return cls(eoh, positions, np.append(holes, len(lengths)), after_token, after_end)
+        endless = np.append(sequence.fixed_rows(lengths.tolist()), False)
+        return cls(eoh, positions, np.append(holes, len(lengths)), after_token, after_end, endless)
 
     @property
     def done(self) -> int:
@@ -40,6 +44,14 @@ class SlotChain:
     def advance(self, slots: IntArray, tokens: IntArray) -> IntArray:
         """The slots that follow `slots` once these hold `tokens`."""
         return np.where(tokens == self.eoh, self.after_end[slots], self.after_token[slots])
+
+    def bar_end_marks(self, logits: FloatArray, slots: IntArray) -> FloatArray:
+        """Write -inf for `<eoh>` into the `logits` `[B, S, V]` of those `slots` `[B, S]` where none may stand; returns `logits`.
+
+        All conditionals and proposals of a decoder pass through here, so that both are renormalised over the other tokens.
+        """
+        logits[..., self.eoh][self.endless[slots]] = -np.inf
+        return logits
 
     def window(self, slots: IntArray, width: int) -> IntArray:
         """The slots a draft from the frontier `slots` `[B]` asks for, `[B, 2 * width]`; `done` is padding.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = ("passes", "decoders", "cache")
+SCRIPTS = ("passes", "decoders", "cache", "calibration", "whole_fill")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -165,15 +165,18 @@ class Outcome:
 Joint = dict[tuple[int, ...], Outcome]
 
 
-def sequence_with(budgets: Sequence[int], oracle: Oracle, seed: int = 0) -> MaskedSequence:
-    """Holes of these budgets with one random known token before, between and behind them; suffix first."""
+def sequence_with(budgets: Sequence[int], oracle: Oracle, seed: int = 0, fixed: tuple[bool, ...] = ()) -> MaskedSequence:
+    """Holes of these budgets with one random known token before, between and behind them; suffix first.
+
+    `fixed` says which holes' lengths are fixed; empty: none.
+    """
     tokens = np.random.default_rng(seed).integers(0, oracle.eoh, size=len(budgets) + 1)
     positions, slots = [0], []
     for budget in budgets:
         slots.append(np.arange(positions[-1] + 1, positions[-1] + 1 + budget))
         positions.append(positions[-1] + 1 + budget)
     assert positions[-1] < oracle.length
-    return MaskedSequence(np.roll(tokens, -1), np.roll(np.array(positions), -1), tuple(slots))
+    return MaskedSequence(np.roll(tokens, -1), np.roll(np.array(positions), -1), tuple(slots), fixed)
 
 
 def length_for(budgets: Sequence[int]) -> int:
@@ -195,7 +198,8 @@ class _Partial:
 def enumerate_joint(oracle: Oracle, sequence: MaskedSequence, sampler: Sampler) -> Joint:
     """Every joint fill with a probability above 0: a hole takes tokens until `<eoh>` or its budget's end, then the next does.
 
-    The sampler changes each conditional on the way. Nothing here uses the engine's slot bookkeeping.
+    Where its length is fixed, `<eoh>` is out of the question and the other tokens' probabilities add up to 1. The sampler
+    changes each conditional on the way. Nothing here uses the engine's slot bookkeeping.
     """
     prompt = int(oracle.digits(sequence.ids, sequence.positions).sum())
     budgets = [len(slots) for slots in sequence.slots]
@@ -205,6 +209,10 @@ def enumerate_joint(oracle: Oracle, sequence: MaskedSequence, sampler: Sampler) 
         contexts = np.array([partial.context for partial in pending])
         targets = np.array([sequence.slots[partial.hole][partial.taken] for partial in pending])
         logs = oracle.log_conditionals(contexts, targets)
+        for row, partial in enumerate(pending):
+            if sequence.fixed_lengths and sequence.fixed_lengths[partial.hole]:
+                logs[row, oracle.eoh] = -np.inf
+                logs[row] -= np.log(np.exp(logs[row]).sum())
         chances = sampler.probabilities(logs)
         grown = [
             longer

@@ -6,6 +6,7 @@ arXiv 2504.20456, theorem 2: ASSD's outcomes are distributed as sequential decod
 from __future__ import annotations
 
 import importlib
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,9 +20,10 @@ from scipy.stats import chi2
 
 from engine.decoders import DECODERS
 from engine.decoders.base import Draw, prefill
+from engine.decoders.slots import SlotChain
 from engine.errors import Cancelled
 from engine.infiller import OnPass, ignore_progress
-from engine.model import Model, Rows
+from engine.model import FloatArray, Model, Rows
 from engine.results import Progress
 from engine.sampling import Probabilities, Sampler, draw
 from engine.sequence import IntArray, MaskedSequence
@@ -44,6 +46,14 @@ CASES = [
     ("assd", (3, 2, 2), 3),
     ("assd", (2, 3), 4),
     ("assd", (4, 2), 5),
+]
+# Method, budgets, which of them are fixed lengths, width.
+FIXED_CASES = [
+    ("sequential", (3, 2, 2), (False, True, False), 3),
+    ("assd", (3, 2, 2), (False, True, False), 3),
+    ("assd", (3, 2, 2), (True, False, True), 2),
+    ("assd", (4, 3), (True, False), 5),
+    ("assd", (2, 4), (False, True), 5),
 ]
 Accepted = tuple[IntArray, NDArray[np.bool_]]
 # The package's name for the function hides the module of the same name.
@@ -114,6 +124,37 @@ def test_draws_follow_the_enumerated_joint(method: str, budgets: tuple[int, ...]
     assert verdict.variation < verdict.exact_variation + 5 * verdict.exact_deviation, verdict
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=["plain", "narrowed"])
+@pytest.mark.parametrize(("method", "budgets", "fixed", "width"), FIXED_CASES)
+def test_draws_follow_the_renormalised_joint_where_lengths_are_fixed(
+    method: str, budgets: tuple[int, ...], fixed: tuple[bool, ...], width: int, sampler: Sampler
+) -> None:
+    oracle = Oracle(width, length_for(budgets))
+    sequence = sequence_with(budgets, oracle, width, fixed)
+    joint = enumerate_joint(oracle, sequence, sampler)
+    verdict = judge(drawn(method, oracle, sequence, sampler, width, DRAWS), joint)
+    assert verdict.p_value > ERROR_RATE, verdict
+    assert verdict.variation < verdict.exact_variation + 5 * verdict.exact_deviation, verdict
+    untold = enumerate_joint(oracle, replace(sequence, fixed_lengths=()), sampler)
+    apart = sum(abs(outcome.probability - (joint[tokens].probability if tokens in joint else 0.0)) for tokens, outcome in untold.items())
+    assert apart > 0.01, "with every length unknown this is another distribution"
+
+
+@pytest.mark.parametrize("where", ["prefill", "ask_from_last", "verify"])
+def test_the_check_catches_end_marks_that_are_barred_in_some_passes_only(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    budgets, fixed, width = (3, 2, 2), (True, True, False), 3
+    oracle = Oracle(width, length_for(budgets))
+    sequence = sequence_with(budgets, oracle, width, fixed)
+    bar = SlotChain.bar_end_marks
+
+    def forgetful(chain: SlotChain, logits: FloatArray, slots: IntArray) -> FloatArray:
+        return logits if sys._getframe(1).f_code.co_name == where else bar(chain, logits, slots)
+
+    monkeypatch.setattr(SlotChain, "bar_end_marks", forgetful)
+    verdict = judge(drawn("assd", oracle, sequence, Sampler(), width, DRAWS), enumerate_joint(oracle, sequence, Sampler()))
+    assert verdict.p_value < ERROR_RATE
+
+
 def accept_all(target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator) -> Accepted:
     return drafts, np.ones(len(drafts), dtype=bool)
 
@@ -174,28 +215,35 @@ def test_the_check_catches_a_row_that_sees_too_much_or_too_little(change: Callab
 
 
 chains = st.integers(0, 2**32 - 1)
-budget_lists = st.lists(st.integers(1, 4), min_size=1, max_size=4)
+# A hole's budget, and whether its length is fixed.
+hole_lists = st.lists(st.tuples(st.integers(1, 4), st.booleans()), min_size=1, max_size=4)
+short_hole_lists = st.lists(st.tuples(st.integers(1, 3), st.booleans()), min_size=1, max_size=3)
 widths = st.integers(1, 7)
 samplers = st.builds(Sampler, st.sampled_from([0.0, 0.3, 1.0, 2.0]), st.sampled_from([0.5, 0.9, 1.0]))
 
 
-@given(seed=chains, budgets=budget_lists, width=widths, sampler=samplers, method=st.sampled_from(METHODS))
+@given(seed=chains, holes=hole_lists, width=widths, sampler=samplers, method=st.sampled_from(METHODS))
 @settings(max_examples=150)
-def test_no_draw_takes_more_passes_than_tokens(seed: int, budgets: list[int], width: int, sampler: Sampler, method: str) -> None:
+def test_no_draw_takes_more_passes_than_tokens(seed: int, holes: list[tuple[int, bool]], width: int, sampler: Sampler, method: str) -> None:
+    budgets, fixed = zip(*holes, strict=True)
     oracle = Oracle(seed, length_for(budgets), vocabulary=3)
-    draws = drawn(method, oracle, sequence_with(budgets, oracle, seed), sampler, width, 20, seed)
+    draws = drawn(method, oracle, sequence_with(budgets, oracle, seed, fixed), sampler, width, 20, seed)
     for item in draws:
         assert 1 <= item.passes <= len(item.tokens) == len(item.slots) == len(item.logprobs) <= sum(budgets)
         assert list(item.slots) == sorted(set(item.slots))
+        assert len(item.tokens) >= sum(budget for budget, known in holes if known)
     if method == "sequential":
         assert all(item.passes == len(item.tokens) for item in draws)
 
 
-@given(seed=chains, budgets=st.lists(st.integers(1, 3), min_size=1, max_size=3), width=widths, method=st.sampled_from(METHODS))
+@given(seed=chains, holes=short_hole_lists, width=widths, method=st.sampled_from(METHODS))
 @settings(max_examples=50)
-def test_recorded_log_densities_are_the_model_s_own_whatever_the_sampler(seed: int, budgets: list[int], width: int, method: str) -> None:
+def test_recorded_log_densities_are_the_model_s_own_whatever_the_sampler(
+    seed: int, holes: list[tuple[int, bool]], width: int, method: str
+) -> None:
+    budgets, fixed = zip(*holes, strict=True)
     oracle = Oracle(seed, length_for(budgets), vocabulary=3)
-    sequence = sequence_with(budgets, oracle, seed)
+    sequence = sequence_with(budgets, oracle, seed, fixed)
     joint = enumerate_joint(oracle, sequence, Sampler())
     for sampler in (Sampler(), Sampler(0.7, 0.9), Sampler(0)):
         for item in drawn(method, oracle, sequence, sampler, width, 20, seed):
@@ -204,11 +252,12 @@ def test_recorded_log_densities_are_the_model_s_own_whatever_the_sampler(seed: i
             assert sum(item.logprobs) == pytest.approx(np.log(joint[item.tokens].probability), abs=1e-9)
 
 
-@given(seed=chains, budgets=budget_lists, width=widths)
+@given(seed=chains, holes=hole_lists, width=widths)
 @settings(max_examples=100)
-def test_greedy_assd_equals_greedy_sequential(seed: int, budgets: list[int], width: int) -> None:
+def test_greedy_assd_equals_greedy_sequential(seed: int, holes: list[tuple[int, bool]], width: int) -> None:
+    budgets, fixed = zip(*holes, strict=True)
     oracle = Oracle(seed, length_for(budgets), vocabulary=3)
-    sequence = sequence_with(budgets, oracle, seed)
+    sequence = sequence_with(budgets, oracle, seed, fixed)
     (one,) = drawn("sequential", oracle, sequence, Sampler(0), width, 1)
     (other,) = drawn("assd", oracle, sequence, Sampler(0), width, 1)
     assert (one.slots, one.tokens) == (other.slots, other.tokens)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from export import train as training
-from tests.export.workshop import RECIPE, StepClock, write_corpus
+from tests.export.workshop import RECIPE, rows, write_corpus
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,7 +26,5 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_run(tiny_corpus: Path) -> Path:
     """A finished run; tests must leave it as it is."""
     run = tiny_corpus.parent / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "time", StepClock())
-        training.train(tiny_corpus, run, RECIPE, minutes=1)
+    training.train(tiny_corpus, run, RECIPE, rows(60))
     return run

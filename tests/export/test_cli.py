@@ -12,7 +12,7 @@ from engine.manifest import load_manifest
 from export import cli
 from tests.export.workshop import source
 
-COMMANDS = ("corpus", "train", "onnx", "evaluate", "holes", "recipes")
+COMMANDS = ("corpus", "overlap", "train", "onnx", "evaluate", "holes", "recipes")
 
 
 @pytest.mark.parametrize("arguments", [[], *([command] for command in COMMANDS)])
@@ -27,8 +27,9 @@ def test_help_is_there(arguments: list[str], capsys: pytest.CaptureFixture[str])
     "arguments",
     [
         ["corpus", "OUT", "--from", "NOWHERE"],
-        ["train", "NOWHERE", "OUT", "--recipe", "tiny", "--minutes", "1"],
-        ["train", "NOWHERE", "OUT", "--recipe", "no-such-recipe", "--minutes", "1"],
+        ["overlap", "NOWHERE", "BINARY"],
+        ["train", "NOWHERE", "OUT", "--recipe", "tiny", "--tokens", "1k"],
+        ["train", "NOWHERE", "OUT", "--recipe", "no-such-recipe", "--tokens", "1k"],
         ["onnx", "NOWHERE", "OUT"],
         ["onnx", "NOWHERE", "OUT", "--corpus", "NOWHERE"],
         ["evaluate", "NOWHERE", "NOWHERE"],
@@ -50,8 +51,8 @@ def test_bad_input_gets_one_sentence(arguments: list[str], tmp_path: Path, capsy
     [
         [],
         ["nonsense"],
-        ["train", "c", "r", "--recipe", "tiny", "--minutes", "0"],
-        ["train", "c", "r", "--recipe", "tiny", "--minutes", "nan"],
+        ["train", "c", "r", "--recipe", "tiny", "--tokens", "0"],
+        ["train", "c", "r", "--recipe", "tiny", "--tokens", "nan"],
     ]
     + [["evaluate", "m", "c", "--windows", bad] for bad in ("0", "-1", "x")],
 )
@@ -82,8 +83,9 @@ def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_run_is_exported(tiny_run: Path, tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "models" / "mine"
-    assert cli.main(["onnx", str(tiny_run), str(out), "--name", "mine", "--corpus", str(tiny_corpus)]) == 0
-    assert "differ by at most" in capsys.readouterr().out
+    assert cli.main(["onnx", str(tiny_run), str(out), "--name", "mine", "--corpus", str(tiny_corpus), "--int8"]) == 0
+    told = capsys.readouterr().out
+    assert "differ by at most" in told and "prefill 512, ms" in told
     assert load_manifest(out).name == "mine"
     assert json.loads((out / "manifest.json").read_text(encoding="utf-8"))["corpus"]["train"]["files"] == 12
 

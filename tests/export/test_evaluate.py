@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engine.errors import LacunaError, ModelError
+from export.corpus import Project, SourceFile, write
 from export.evaluate import Evaluation, compare, evaluate
 
 MODEL = Path(__file__).parents[2] / "engine" / "models" / "default"
@@ -54,8 +55,10 @@ def total(numbers):
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("corpus")
-    for split, text in (("train", TRAINING), ("held_out", HELD_OUT)):
-        (folder / f"{split}.jsonl").write_text(json.dumps({"project": split, "path": "a.py", "text": text}) + "\n", encoding="utf-8")
+    texts = {"train": TRAINING, "held_out": HELD_OUT}
+    projects = [Project(split, "1.0", "MIT", split, 1, len(text.encode())) for split, text in texts.items()]
+    files = {split: [SourceFile(split, "a.py", text)] for split, text in texts.items()}
+    write(folder, projects, files, {"python": "3.11.0", "dropped": {}})
     return folder
 
 

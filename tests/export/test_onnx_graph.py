@@ -17,9 +17,12 @@ from engine.manifest import MANIFEST, load_manifest
 from engine.onnx_model import OnnxModel
 from export import onnx_graph
 from export.corpus_summary import summarise
-from export.onnx_graph import GRAPH, TOLERANCE, Exported, export_model
+from export.holes import LARGEST_SURPLUS
+from export.onnx_graph import CACHE_TOLERANCE, GRAPHS, TOLERANCE, Difference, Exported, export_model
 from export.train import CHECKPOINT, TOKENIZER, load_checkpoint
 from tests.export.workshop import TINY
+
+GRAPH = GRAPHS["float32"]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,8 @@ def exported(tiny_run: Path, tiny_corpus: Path, folder: Path) -> Exported:
 
 
 def test_the_folder_is_one_the_engine_loads(exported: Exported, folder: Path, tiny_run: Path) -> None:
-    assert exported.largest_difference <= TOLERANCE
+    assert exported.difference.logits <= TOLERANCE
+    assert exported.difference.caches <= CACHE_TOLERANCE
     manifest = load_manifest(folder)
     assert manifest == exported.manifest
     assert manifest.parameters == sum(weight.numel() for weight in load_checkpoint(tiny_run)["model"].values())
@@ -68,21 +72,35 @@ def test_an_export_replaces_an_earlier_one(
 ) -> None:
     out = shutil.copytree(folder, tmp_path / "model")
     (out / "README.md").write_text("Mine.\n", encoding="utf-8")
-    monkeypatch.setattr(onnx_graph, "to_onnx", lambda model: (folder / GRAPH).read_bytes())
+    monkeypatch.setattr(onnx_graph, "to_onnx", lambda model: onnx.load(folder / GRAPH))
     export_model(tiny_run, out, "newer", {}, {"note": 1})
     assert load_manifest(out).name == "newer"
     assert (out / "README.md").exists()
 
 
-def altered(folder: Path, value: float) -> bytes:
+def altered(folder: Path, value: float) -> onnx.ModelProto:
     """The exported graph with one number of the embedding changed."""
     proto = onnx.load(folder / GRAPH)
     embedding = next(t for t in proto.graph.initializer if list(t.dims) == [TINY.vocabulary, TINY.width])
     weights = numpy_helper.to_array(embedding).copy()
     weights[7, 3] = value
     embedding.CopyFrom(numpy_helper.from_array(weights, embedding.name))
-    serialised: bytes = proto.SerializeToString()
-    return serialised
+    return proto
+
+
+@pytest.mark.parametrize(
+    ("logits", "caches", "tolerable"),
+    [
+        (0.0, 0.0, True),
+        (TOLERANCE, CACHE_TOLERANCE, True),
+        (2 * TOLERANCE, 0.0, False),
+        (0.0, 2 * CACHE_TOLERANCE, False),
+        (float("nan"), 0.0, False),
+        (0.0, float("nan"), False),
+    ],
+)
+def test_logits_and_caches_each_have_a_limit(logits: float, caches: float, tolerable: bool) -> None:
+    assert Difference(logits, caches).tolerable is tolerable
 
 
 @pytest.mark.parametrize("value", [1.0, float("nan")])
@@ -121,5 +139,5 @@ def test_a_run_without_checkpoint_or_tokenizer_is_refused(tiny_run: Path, tmp_pa
 
 def test_the_manifest_says_what_training_saw(exported: Exported, folder: Path) -> None:
     raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    assert (raw["window"], raw["longest_position"], raw["max_holes"]) == (64, 64 + 8 * 96, 8)
+    assert (raw["window"], raw["longest_position"], raw["max_holes"]) == (64, 64 + 8 * LARGEST_SURPLUS, 8)
     assert (raw["prompt_visibility"], raw["prompt_order"]) == ("causal", "suffix-first")
