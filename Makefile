@@ -10,7 +10,7 @@ TORCH := 2.13.0
 
 .PHONY: demo test check bench bench-model picture clean
 
-DEMO := -n 3 --temperature 0.2 --seed 3
+DEMO := -n 3 --seed 1
 
 demo: $(VENV)/.base
 	$(BIN)/lacuna fill demo/orders.py $(DEMO)

@@ -210,7 +210,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             whole, broken = self_check(everything, court)
             print(f"sandbox: {whole} of {whole} programs by their authors pass, 0 of {broken} broken ones")
             return 0
-        self_check(random.Random(0).sample(everything, 4 if arguments.quick else _SAMPLE), court)
+        sample = min(4 if arguments.quick else _SAMPLE, len(everything))
+        self_check(random.Random(0).sample(everything, sample), court)
         return _measure(arguments.model, arguments, count, court)
     finally:
         court.close()

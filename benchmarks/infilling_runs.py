@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from zlib import crc32
 
 from benchmarks.infilling_tasks import MULTI_HOLE, RANDOM_SPAN, SINGLE_LINE, InfillingTask
 from benchmarks.sandbox import Court, Verdict, parses
@@ -70,7 +71,7 @@ def ways(seeds: int) -> tuple[Way, ...]:
         Way("length unknown, temperature 0.2", "unknown", 0.2, drawn),
         Way("told the length, greedy", "told", 0.0, (0,)),
         Way("told the length, temperature 0.2", "told", 0.2, drawn),
-        Way("the tool's first suggestion", "tool", None, drawn),
+        Way("the tool's first suggestion", "tool", None, (1,)),
     )
 
 
@@ -101,13 +102,9 @@ class Runner:
         """Outcomes by seed and task, in this order."""
         waiting = []
         for seed in way.seeds:
-            options = (
-                FillOptions(seed=seed, count=_TOOL_SUGGESTIONS)
-                if way.temperature is None
-                else FillOptions(seed=seed, temperature=way.temperature)
-            )
+            options = FillOptions(count=_TOOL_SUGGESTIONS) if way.temperature is None else FillOptions(temperature=way.temperature)
             for task in tasks:
-                filled = self._fillers[way.mode](task, options)
+                filled = self._fillers[way.mode](task, replace(options, seed=_own_seed(seed, task.name)))
                 waiting.append((task, seed, filled, self._submit(task, filled)))
                 self.on_fill()
         return [_outcome(task, way.name, seed, filled, verdict) for task, seed, filled, verdict in waiting]
@@ -117,7 +114,7 @@ class Runner:
         waiting = []
         for task in tasks:
             passage = self._passage(task, BUDGETS[task.kind])
-            options = FillOptions(count=count, temperature=_ALTERNATIVES_TEMPERATURE, seed=0)
+            options = FillOptions(count=count, temperature=_ALTERNATIVES_TEMPERATURE, seed=_own_seed(0, task.name))
             for suggestion in self.infiller.fill(passage, options).suggestions:
                 filled = _filled(suggestion)
                 if filled.texts is not None:
@@ -175,7 +172,7 @@ class Runner:
         for number in range(len(task.expected)):
             before = "".join(part for pair in zip(task.pieces, [*texts, ""], strict=False) for part in pair)
             single = replace(task, pieces=(before, "".join(task.pieces[number + 1 :])), expected=(task.expected[number],))
-            filled = self._unknown(single, options)
+            filled = self._unknown(single, replace(options, seed=_own_seed(options.seed, number)))
             tokens += filled.tokens
             logprob += filled.logprob
             if filled.texts is None:
@@ -185,6 +182,11 @@ class Runner:
 
     def _submit(self, task: InfillingTask, filled: Filled) -> Future[Verdict] | None:
         return None if filled.texts is None else self.court.submit(task.program(filled.texts), task.check)
+
+
+def _own_seed(*parts: object) -> int:
+    """A seed for this task or hole alone: draws from one stream of random numbers would not be independent of each other."""
+    return crc32("/".join(map(str, parts)).encode())
 
 
 def _filled(suggestion: Suggestion) -> Filled:

@@ -51,15 +51,16 @@ def lock_in(memory: int, seconds: int) -> None:
     if unshare is not None:
         unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
     limits = {
-        "RLIMIT_AS": memory,
-        "RLIMIT_CPU": seconds,
-        "RLIMIT_FSIZE": _LARGEST_FILE,
-        "RLIMIT_NPROC": _MOST_PROCESSES,
-        "RLIMIT_CORE": 0,
+        "RLIMIT_AS": (memory, memory),
+        # The soft limit's signal says that it was the time; the hard one's is the same as any kill's.
+        "RLIMIT_CPU": (seconds, seconds + 1),
+        "RLIMIT_FSIZE": (_LARGEST_FILE, _LARGEST_FILE),
+        "RLIMIT_NPROC": (_MOST_PROCESSES, _MOST_PROCESSES),
+        "RLIMIT_CORE": (0, 0),
     }
     for name, limit in limits.items():
         if hasattr(resource, name):
-            resource.setrlimit(getattr(resource, name), (limit, limit))
+            resource.setrlimit(getattr(resource, name), limit)
 
     here = os.getcwd()
 

@@ -19,6 +19,7 @@ from benchmarks.infilling_tasks import MULTI_HOLE, RANDOM_SPAN, SINGLE_LINE, Inf
 from benchmarks.sandbox import Court, Verdict
 from engine.errors import LacunaError
 from engine.local import LocalInfiller, load_infiller
+from engine.options import FillOptions
 
 BODY = ["    total = 0\n", "    for value in values:\n", "        total = total + value\n", "    return total\n"]
 
@@ -139,15 +140,18 @@ def test_one_after_another_hides_the_later_holes(
 ) -> None:
     task = load_infilling_tasks(data, MULTI_HOLE, None, 0)[0]
     seen: list[tuple[str, ...]] = []
+    seeds: list[int | None] = []
 
-    def author(runner: Runner, single: InfillingTask, options: object) -> Filled:
+    def author(runner: Runner, single: InfillingTask, options: FillOptions) -> Filled:
         seen.append(single.pieces)
+        seeds.append(options.seed)
         return Filled(single.expected, -1.0, 2)
 
     monkeypatch.setattr(Runner, "_unknown", author)
     (done,) = Runner(infiller, court, lambda: None).run([task], Way("single", "one by one", 0.0, (0,)))
     assert done.passed and done.exact
     assert done.filled.logprob == -len(task.expected)
+    assert len(set(seeds)) == len(task.expected)  # one seed for all would tie the holes' draws to each other
     for number, pieces in enumerate(seen):
         assert pieces[0] == "".join(p + e for p, e in zip(task.pieces[:number], task.expected[:number], strict=True)) + task.pieces[number]
         assert pieces[1] == "".join(task.pieces[number + 1 :])
@@ -158,6 +162,19 @@ def test_the_joint_likelihood_is_that_of_the_joint_fill(data: Path, infiller: Lo
     task = load_infilling_tasks(data, MULTI_HOLE, None, 0)[0]
     assert (runner.joint_logprob(task, task.expected) or 0.0) < 0.0
     assert runner.joint_logprob(task, ["x = 1\n" * 100] * len(task.expected)) is None
+
+
+def test_tasks_and_seeds_draw_independently(data: Path, infiller: LocalInfiller, court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int | None] = []
+
+    def silent(runner: Runner, task: InfillingTask, options: FillOptions) -> Filled:
+        seeds.append(options.seed)
+        return Filled(None, 0.0, 0)
+
+    monkeypatch.setattr(Runner, "_unknown", silent)
+    tasks = load_infilling_tasks(data, SINGLE_LINE, 5, 0)
+    Runner(infiller, court, lambda: None).run(tasks, Way("drawn", "unknown", 0.2, (1, 2)))
+    assert len(set(seeds)) == 10
 
 
 def test_seeds_of_a_task_stay_together(data: Path) -> None:
@@ -201,6 +218,13 @@ def test_the_report_holds_everything_and_runs_nothing_of_it(tmp_path: Path, data
     lines = [json.loads(line) for line in (tmp_path / "report" / "outcomes.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["got"] for line in lines] == [list(texts), None]
     assert [line["verdict"] for line in lines] == ["wrong", "incomplete"]
+
+
+def test_a_folder_with_few_tasks_can_be_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with gzip.open(tmp_path / "HumanEval-SingleLineInfilling.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.write(json.dumps(next(records(1))))
+    monkeypatch.setattr(benchmark, "_measure", lambda *arguments: 0)
+    assert benchmark.main(["--data", str(tmp_path), "--only", SINGLE_LINE]) == 0
 
 
 @pytest.mark.slow

@@ -36,6 +36,10 @@ def test_a_broken_program_fails_and_says_how(body: str, expected: Verdict) -> No
     assert run_program("def add(a, b):\n" + body, CHECK, FAST) == expected
 
 
+def test_the_time_limit_holds_by_the_processor_s_time_too() -> None:
+    assert run_program("while True: pass", "", Limits(seconds=60, cpu_seconds=1)) == "timeout"
+
+
 def test_the_time_limit_holds_by_the_clock() -> None:
     began = time.monotonic()
     assert run_program("import time; time.sleep(60)", "", Limits(seconds=0.5)) == "timeout"
