@@ -28,6 +28,7 @@ from engine.errors import LacunaError
 from engine.local import load_infiller
 
 PAPER = 38.59  # single line, told the length, 110 million parameters: Guo & Ermon, arXiv 2504.20456, table of infilling results
+_Z = 1.96
 _SAMPLE = 20  # programs that the check of the sandbox runs before a benchmark; --self-check runs all
 # Bodies that must fail: wrong answers, endless loops, and ways out before the check.
 _BROKEN: Mapping[str, Sequence[Verdict]] = {
@@ -87,12 +88,21 @@ def mean(samples: FloatArray) -> FloatArray:
     return result
 
 
+def interval_of_share(values: FloatArray) -> Interval:
+    """Of shares `[T, 1]` of T tasks: a bootstrap over tasks, or Wilson's bounds where all or none count, which no resampling can doubt."""
+    found = bootstrap(mean, values)
+    if found.low < found.high:
+        return found
+    margin = _Z**2 / (len(values) + _Z**2)
+    return Interval(found.value, 0.0, margin) if found.value == 0 else Interval(found.value, 1 - margin, 1.0) if found.value == 1 else found
+
+
 def summarise(kind: str, way: Way, outcomes: Sequence[Outcome]) -> Row:
     groups = list(by_task(outcomes))
 
     def share(figure: str) -> Interval:
         values = [[np.mean([_flag(outcome, figure) for outcome in group])] for group in groups]
-        return bootstrap(mean, np.array(values, dtype=np.float64))
+        return interval_of_share(np.array(values, dtype=np.float64))
 
     verdicts: dict[str, int] = {}
     for outcome in outcomes:
@@ -175,7 +185,7 @@ def plot(rows: Sequence[Row]) -> Figure:
         axes.barh(range(len(shown)), values, xerr=errors, capsize=3, height=0.65)
         axes.set_yticks(range(len(shown)), [row.way for row in shown], fontsize=8)
         axes.invert_yaxis()
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, max(1.0, 110 * max(row.passed.high for row in shown)))
         axes.set_title(kind, fontsize=9, loc="left")
     figure.suptitle("pass@1 in percent, 95% bootstrap intervals over tasks", fontsize=10)
     return figure

@@ -160,7 +160,7 @@ COMPARISONS = (
         "What does a doubling of compute give?",
         (
             replace(_BASE, name="1"),
-            *(Arm(f"{times:g}", BASE, times) for times in (0.25, 0.5, 2.0, 4.0)),
+            *(Arm(f"{times:g}", BASE, times) for times in (0.25, 0.5, 2.0)),
         ),
         ("all", "lines"),
     ),

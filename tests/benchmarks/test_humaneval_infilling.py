@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import humaneval_infilling as benchmark
 from benchmarks.failure_report import write_report
-from benchmarks.humaneval_infilling import pair, rank, self_check, summarise
+from benchmarks.humaneval_infilling import interval_of_share, pair, rank, self_check, summarise
 from benchmarks.infilling_runs import Filled, Outcome, Runner, Way, ways
 from benchmarks.infilling_tasks import MULTI_HOLE, RANDOM_SPAN, SINGLE_LINE, InfillingTask, load_infilling_tasks
 from benchmarks.sandbox import Court, Verdict
@@ -183,6 +183,12 @@ def test_seeds_of_a_task_stay_together(data: Path) -> None:
     row = summarise(SINGLE_LINE, Way("way", "unknown", 0.2, (1, 2, 3)), outcomes)
     assert (row.tasks, row.passed.value, row.verdicts) == (4, 0.5, {"passed": 6, "wrong": 6})
     assert row.passed.low < 0.2 and row.passed.high > 0.8  # four tasks, not twelve fills
+
+
+def test_none_of_a_few_tasks_is_not_none_at_all() -> None:
+    none, every = interval_of_share(np.zeros((164, 1))), interval_of_share(np.ones((164, 1)))
+    assert (none.value, none.low, round(none.high, 4)) == (0.0, 0.0, 0.0229)  # Wilson's bound for 0 of 164
+    assert (every.value, round(every.low, 4), every.high) == (1.0, 0.9771, 1.0)
 
 
 def test_pairs_gain_where_the_joint_fill_passes(data: Path, infiller: LocalInfiller, court: Court) -> None:
