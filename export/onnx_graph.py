@@ -82,7 +82,8 @@ def export_model(
 
     Weights are rounded to float16 and stored so; arithmetic is float32. Files appear in `out`, the manifest last, only
     once ONNX Runtime's float32 outputs are within `TOLERANCE` and `CACHE_TOLERANCE` of torch's. Raises LacunaError
-    otherwise, for a run without a whole checkpoint or tokenizer, and for an `out` that holds something other than a model.
+    otherwise, for a run without a whole checkpoint or tokenizer or with bidirectional prompts, and for an `out` that holds
+    something other than a model.
     """
     _refuse_foreign(out)
     state = load_checkpoint(run)
@@ -90,6 +91,10 @@ def export_model(
         tokenizer = (run / TOKENIZER).read_bytes()
     except OSError as error:
         raise LacunaError(f"the run's tokenizer {run / TOKENIZER} can't be read ({error.strerror}); train the run again") from None
+    if state["recipe"]["prompting"]["bidirectional"] > 0:
+        raise LacunaError(
+            f"the run {run} was trained with bidirectional prompts, which the engine doesn't run; train one with causal prompts"
+        )
     config = ModelConfig(**state["recipe"]["model"])
     rows = int(state["recipe"]["rows"])
     longest = rows + _MAX_HOLES * LARGEST_SURPLUS

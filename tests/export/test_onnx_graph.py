@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import numpy_helper
 
 from engine.errors import LacunaError
@@ -45,6 +46,16 @@ def test_the_folder_is_one_the_engine_loads(exported: Exported, folder: Path, ti
     OnnxModel(folder, manifest)
     assert sorted(path.name for path in folder.iterdir()) == sorted([MANIFEST, GRAPH, TOKENIZER])
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_run_with_bidirectional_prompts_is_refused(tiny_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    state = load_checkpoint(run)
+    state["recipe"]["prompting"]["bidirectional"] = 0.5
+    torch.save(state, run / CHECKPOINT)
+    with pytest.raises(LacunaError, match="trained with bidirectional prompts"):
+        export_model(run, tmp_path / "model", "m", {}, {})
+    assert not (tmp_path / "model").exists()
 
 
 def test_nothing_tells_where_the_graph_was_made(exported: Exported, folder: Path) -> None:
