@@ -14,10 +14,10 @@ from lsp_server.holes import MARKER
 @dataclass(frozen=True)
 class Settings:
     """What an editor may set. In its configuration the names are `marker`, `temperature`, `topP`, `alternatives`,
-    `method`, `maxTokens` and `model`.
+    `method`, `maxTokens`, `model` and `seed`.
 
     `alternatives` is the number of suggestions a request; `max_tokens` None: a budget by the hole's kind; `model`
-    None: the default model.
+    None: the default model. `seed` makes the same request draw the same fills; None draws anew each time.
     """
 
     marker: str = MARKER
@@ -27,6 +27,7 @@ class Settings:
     method: str = "assd"
     max_tokens: int | None = None
     model: Path | None = None
+    seed: int | None = None
 
     @classmethod
     def parse(cls, values: object) -> Settings:
@@ -53,14 +54,17 @@ class Settings:
             method=_string(values, "method", defaults.method),
             max_tokens=max_tokens or None,
             model=Path(model).expanduser() if model else None,
+            seed=_whole_number(values, "seed", 0) if values.get("seed") is not None else None,
         )
+        if settings.seed is not None and settings.seed < 0:
+            raise LacunaError(f"the setting seed must be at least 0, not {settings.seed}")
         # The engine's own limits, so that a bad value is refused here and not at the first fill.
         settings.fill_options()
         return settings
 
     def fill_options(self) -> FillOptions:
         """The engine's options for a request by these settings."""
-        return FillOptions(count=self.alternatives, temperature=self.temperature, top_p=self.top_p, method=self.method)
+        return FillOptions(count=self.alternatives, temperature=self.temperature, top_p=self.top_p, seed=self.seed, method=self.method)
 
 
 def _string(values: Mapping[object, object], name: str, default: str) -> str:

@@ -270,9 +270,11 @@ async def editor(
 ) -> AsyncIterator[Editor]:
     """An editor that has started `lacuna-lsp` with `arguments` in `folder`, or found it at `tcp`.
 
-    `settings` go along as initialization options. At the end the server must shut down properly, exit with 0 and leave no
-    traceback on stderr.
+    `settings` go along as initialization options, with a seed where they name none. At the end the server must shut down
+    properly, exit with 0 and leave no traceback on stderr.
     """
+    # What is drawn must not hang on luck.
+    settings = {"seed": 1, **(settings or {})}
     client = LanguageClient("headless", "1", converter_factory=_converter)
     this = Editor(client, settings=settings)
     this.listen()
@@ -282,7 +284,7 @@ async def editor(
         await client.start_tcp(*tcp)
     process = client._server
     complaints = asyncio.create_task(process.stderr.read()) if process is not None and process.stderr is not None else None
-    params = types.InitializeParams(abilities or capabilities(), initialization_options=dict(settings) if settings else None)
+    params = types.InitializeParams(abilities or capabilities(), initialization_options=settings)
     async with asyncio.timeout(PATIENCE):
         this.server = await client.initialize_async(params)
         this.unit = str(getattr(this.server.capabilities.position_encoding, "value", this.server.capabilities.position_encoding))

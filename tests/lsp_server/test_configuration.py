@@ -26,11 +26,12 @@ def test_everything_set() -> None:
         "method": "sequential",
         "maxTokens": 40,
         "model": "/models/mine",
+        "seed": 7,
     }
     settings = Settings.parse(values)
-    assert settings == Settings("TODO_", 0.0, 0.9, 5, "sequential", 40, Path("/models/mine"))
+    assert settings == Settings("TODO_", 0.0, 0.9, 5, "sequential", 40, Path("/models/mine"), 7)
     options = settings.fill_options()
-    assert (options.count, options.temperature, options.top_p, options.method) == (5, 0.0, 0.9, "sequential")
+    assert (options.count, options.temperature, options.top_p, options.method, options.seed) == (5, 0.0, 0.9, "sequential", 7)
 
 
 def test_home_in_the_model_folder() -> None:
@@ -47,6 +48,8 @@ def test_home_in_the_model_folder() -> None:
         ({"temperature": 11}, "temperature must lie between 0 and 10"),
         ({"temperature": float("nan")}, "temperature must lie between 0 and 10"),
         ({"topP": 0}, "top-p must be above 0"),
+        ({"seed": -1}, "setting seed must be at least 0"),
+        ({"seed": 1.5}, "setting seed must be a whole number"),
         ({"alternatives": 2.5}, "setting alternatives must be a whole number"),
         ({"alternatives": float("inf")}, "setting alternatives must be a whole number"),
         ({"alternatives": 0}, "between 1 and 64"),
