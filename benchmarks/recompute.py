@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.model import Rows
+from engine.model import DraftHead, FloatArray, Rows
 from engine.onnx_model import OnnxModel
 from engine.sequence import IntArray
 
@@ -20,6 +20,10 @@ class RecomputingModel:
     def eoh(self) -> int:
         return self.model.eoh
 
+    @property
+    def draft_head(self) -> DraftHead | None:
+        return self.model.draft_head
+
     def open(self) -> RecomputingState:
         nothing = np.zeros((1, 0), dtype=np.int64)
         return RecomputingState(self.model, nothing, nothing)
@@ -32,13 +36,14 @@ class RecomputingState:
         self.model = model
         self.ids = ids
         self.positions = positions
+        self.states: FloatArray = np.zeros((len(ids), 0, 0), dtype=np.float32)
         self._last: Rows | None = None
 
     def run(self, rows: Rows) -> NDArray[np.float32]:
         self._last = rows
         kept = self.ids.shape[1]
         state = self.model.open().fork(len(self.ids))
-        return state.run(
+        logits = state.run(
             Rows(
                 ids=np.concatenate((self.ids, rows.ids), axis=1),
                 positions=np.concatenate((self.positions, rows.positions), axis=1),
@@ -48,6 +53,8 @@ class RecomputingState:
                 sees=rows.sees + kept,
             )
         )
+        self.states = state.states
+        return logits
 
     def keep(self, counts: IntArray) -> None:
         """Raises ValueError where contexts would come to differ in length, which no figure here needs."""
@@ -56,5 +63,13 @@ class RecomputingState:
         self.ids = np.concatenate((self.ids, self._last.ids[:, : counts[0]]), axis=1)
         self.positions = np.concatenate((self.positions, self._last.positions[:, : counts[0]]), axis=1)
 
-    def fork(self, copies: int) -> RecomputingState:
-        return RecomputingState(self.model, np.repeat(self.ids, copies, axis=0), np.repeat(self.positions, copies, axis=0))
+    def fork(self, copies: int, rows: int | None = None) -> RecomputingState:
+        ids, positions = self.ids[:, :rows], self.positions[:, :rows]
+        return RecomputingState(self.model, np.repeat(ids, copies, axis=0), np.repeat(positions, copies, axis=0))
+
+    def cut(self, rows: int) -> None:
+        self.ids, self.positions = self.ids[:, :rows], self.positions[:, :rows]
+
+    @property
+    def nbytes(self) -> int:
+        return self.ids.nbytes + self.positions.nbytes

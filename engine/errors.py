@@ -8,7 +8,7 @@ class LacunaError(Exception):
 
 
 class ModelError(LacunaError):
-    """A model folder that can't be used: missing, truncated, altered or of another format."""
+    """A model folder that can't be used: missing, truncated, altered, of another format or with broken weights."""
 
 
 class PassageError(LacunaError):

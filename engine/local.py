@@ -16,10 +16,11 @@ from engine.manifest import Manifest, load_manifest
 from engine.onnx_model import OnnxModel
 from engine.options import FillOptions
 from engine.passage import Passage
+from engine.prompt_cache import PromptCache
 from engine.results import FillResult, HoleFill, Progress, Score, Suggestion, TokenScore
 from engine.sampling import Sampler, log_softmax
 from engine.scoring import conditionals
-from engine.sequence import MaskedSequence, mask
+from engine.sequence import MaskedSequence, mask, typing_step
 from engine.text import Text
 
 DEFAULT_MODEL = Path(__file__).parent / "models" / "default"
@@ -29,13 +30,17 @@ _ROUNDS = 3  # batches drawn, at most, until enough distinct suggestions are the
 
 
 class LocalInfiller:
-    """One loaded model. Raises ModelError from the constructor when the folder can't be used or lacks the precision."""
+    """One loaded model. Raises ModelError from the constructor when the folder can't be used or lacks the precision.
+
+    `prompts` are those of earlier requests; a new PromptCache in their place forgets them.
+    """
 
     def __init__(self, folder: Path, precision: str = "float32") -> None:
         self.folder = folder
         self.manifest: Manifest = load_manifest(folder)
         self.text = Text(folder, self.manifest)
         self.model = OnnxModel(folder, self.manifest, precision)
+        self.prompts = PromptCache()
 
     @property
     def model_name(self) -> str:
@@ -58,8 +63,13 @@ class LocalInfiller:
 
     def sequence(self, passage: Passage) -> MaskedSequence:
         """The passage as rows and slots. Raises PassageError when it takes more than `window` tokens."""
+        slots = sum(passage.budgets)
+        if slots > self.window:
+            raise PassageError(
+                f"the holes' budgets take {slots} tokens together, but the model's window is {self.window}; give them smaller ones"
+            )
         pieces = [self.text.encode(piece) for piece in passage.pieces]
-        taken = sum(map(len, pieces)) + sum(passage.budgets)
+        taken = sum(map(len, pieces)) + slots
         if taken > self.window:
             raise PassageError(
                 f"the passage takes {taken} tokens (budgets of its holes included), but the model's window is {self.window}; shorten it"
@@ -72,7 +82,14 @@ class LocalInfiller:
             at_end=passage.at_end,
             order=self.manifest.prompt_order,
             fixed_lengths=passage.fixed_lengths,
+            step=self._step(passage, taken),
         )
+
+    def _step(self, passage: Passage, taken: int) -> int:
+        """1 where nothing is to be won, where the hole's length is known, and where positions that the model knows could run out."""
+        step = typing_step(passage.budgets[0])
+        roomy = taken + _MARKS + step <= self.manifest.longest_position
+        return step if roomy and self.manifest.prompt_order == "suffix-first" and not any(passage.fixed_lengths[:1]) else 1
 
     def fill(self, passage: Passage, options: FillOptions, on_pass: OnPass = ignore_progress) -> FillResult:
         began = time.perf_counter()
@@ -80,7 +97,7 @@ class LocalInfiller:
         rng = np.random.default_rng(options.seed)
         sampler = Sampler(options.temperature, options.top_p)
         decode = DECODERS[options.method]
-        prefilled = prefill(self.model, sequence, options.draft)
+        prefilled = prefill(self.model, sequence, options.draft, self.prompts)
         found: dict[tuple[str, ...], Suggestion] = {}
         tally = _Tally(on_pass)
         # Greedy draws are all alike: one is enough.
@@ -95,7 +112,15 @@ class LocalInfiller:
                 break
         ranked = sorted(found.values(), key=lambda suggestion: suggestion.logprob, reverse=True)
         elapsed = (time.perf_counter() - began) * 1000
-        return FillResult(tuple(ranked[: options.count]), tally.passes, tally.tokens, prefilled.milliseconds, elapsed)
+        return FillResult(
+            suggestions=tuple(ranked[: options.count]),
+            passes=tally.passes,
+            tokens=tally.tokens,
+            prefill_ms=prefilled.milliseconds,
+            prompt_rows=len(sequence.ids) - prefilled.reused_rows,
+            reused_rows=prefilled.reused_rows,
+            elapsed_ms=elapsed,
+        )
 
     def _suggestion(self, prefilled: Prefilled, drawn: Draw) -> Suggestion:
         holes = prefilled.chain.holes[np.array(drawn.slots)]
@@ -119,7 +144,7 @@ class LocalInfiller:
                 raise PassageError(f"the text of hole {number} takes {len(fill)} tokens, but its length is fixed at {budget}")
             if len(fill) > budget:
                 raise PassageError(f"the text of hole {number} takes {len(fill)} tokens with its end mark, but its budget is {budget}")
-        logprobs = log_softmax(conditionals(self.model, self.sequence(passage), fills))
+        logprobs = log_softmax(conditionals(self.model, self.sequence(passage), fills, self.prompts))
         rows = iter(logprobs)
         scored = tuple(tuple(self._token(token, next(rows), alternatives) for token in fill) for fill in fills)
         return Score(scored, (time.perf_counter() - began) * 1000)

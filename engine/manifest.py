@@ -11,7 +11,7 @@ from typing import Any
 from engine.errors import ModelError
 from engine.sequence import PROMPT_ORDERS, SpecialIds
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 PROMPT_VISIBILITIES = ("causal",)
 
@@ -28,8 +28,9 @@ class FileEntry:
 class Manifest:
     """What an exported model promises. `window` is the most rows of a sequence it was trained on.
 
-    `graphs` maps a precision ("float32", "int8") to its ONNX file. `prompt_visibility` "causal": each prompt row sees those
-    before it in sigma; `prompt_order` is the order of prompt pieces in sigma. `corpus` and `evaluation` are for people.
+    `graphs` maps a precision ("float32", "int8") to its ONNX file; `draft_head` is the graph of one, or None.
+    `prompt_visibility` "causal": each prompt row sees those before it in sigma; `prompt_order` is the order of prompt pieces
+    in sigma. `corpus` and `evaluation` are for people.
     """
 
     format_version: int
@@ -48,6 +49,7 @@ class Manifest:
     prompt_order: str
     tokenizer: FileEntry
     graphs: dict[str, FileEntry]
+    draft_head: FileEntry | None
     corpus: dict[str, Any]
     evaluation: dict[str, Any]
 
@@ -109,7 +111,8 @@ class _Checker:
         specials = self.specials(raw["special_ids"], raw["vocabulary"])
         graphs = {precision: self.file(f"graphs.{precision}", entry) for precision, entry in raw["graphs"].items()}
         tokenizer = self.file("tokenizer", raw["tokenizer"])
-        return Manifest(**{**raw, "special_ids": specials, "graphs": graphs, "tokenizer": tokenizer})
+        draft_head = None if raw["draft_head"] is None else self.file("draft_head", raw["draft_head"])
+        return Manifest(**{**raw, "special_ids": specials, "graphs": graphs, "draft_head": draft_head, "tokenizer": tokenizer})
 
     def whole(self, field: str, value: object, least: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -35,7 +35,13 @@ class Rows:
 
 
 class State(Protocol):
-    """A batch of contexts, each the rows kept so far."""
+    """A batch of contexts, each the rows kept so far.
+
+    `states` `[B, S, E]` are what the last pass's logits were read from: where a draft head goes on from.
+    """
+
+    @property
+    def states(self) -> FloatArray: ...
 
     def run(self, rows: Rows) -> FloatArray:
         """One pass: logits `[B, S, V]`; -inf for tokens that never stand in a hole. Keeps nothing by itself."""
@@ -43,15 +49,32 @@ class State(Protocol):
     def keep(self, counts: IntArray) -> None:
         """Append the first `counts[b]` content rows of the last pass to context b. `counts` is `[B]`."""
 
-    def fork(self, copies: int) -> State:
-        """A batch of `copies` contexts equal to this single one (B = 1), independent of it from then on."""
+    def fork(self, copies: int, rows: int | None = None) -> State:
+        """A batch of `copies` contexts equal to this single one's (B = 1) first `rows` rows (None: all), independent of it from then on."""
+
+    def cut(self, rows: int) -> None:
+        """Forget all but the first `rows` rows of this single context (B = 1)."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the kept rows take, spare room included."""
+
+
+class DraftHead(Protocol):
+    """A cheap guess at the next slot's token, for drafts alone: no fill's distribution rests on it."""
+
+    def step(self, states: FloatArray, ids: IntArray) -> tuple[FloatArray, FloatArray]:
+        """From the states `[N, E]` of slots and the tokens `ids` `[N]` they got: states and logits `[N, V]` of the slots after them."""
 
 
 class Model(Protocol):
-    """`eoh` is the id of the end-of-hole mark."""
+    """`eoh` is the id of the end-of-hole mark; `draft_head` is None for models that have none."""
 
     @property
     def eoh(self) -> int: ...
+
+    @property
+    def draft_head(self) -> DraftHead | None: ...
 
     def open(self) -> State:
         """One empty context (B = 1)."""

@@ -19,7 +19,8 @@ class Passage:
     `fixed_lengths[i]` says that the length of hole i's fill is known: it has exactly `budgets[i]` tokens and no end mark.
     Empty: no hole's length is known.
 
-    Raises PassageError when the counts disagree, there is no hole, or a budget is below 1.
+    Raises PassageError when the counts disagree, there is no hole, or a budget is below 1: a hole that may be empty still has
+    a slot for its end mark, and one whose length is known to be 0 is none.
     """
 
     pieces: tuple[str, ...]
@@ -33,8 +34,9 @@ class Passage:
             raise PassageError("there is no hole in this passage; mark one with ___ or select some code")
         if len(self.pieces) != len(self.budgets) + 1:
             raise PassageError(f"{len(self.budgets)} holes need {len(self.budgets) + 1} pieces, not {len(self.pieces)}")
-        if min(self.budgets) < 1:
-            raise PassageError(f"a hole's budget must be at least 1 token, not {min(self.budgets)}")
+        for number, budget in enumerate(self.budgets, 1):
+            if budget < 1:
+                raise PassageError(f"hole {number} has a budget of {budget} tokens; give it at least 1, or leave the hole out")
         if self.fixed_lengths and len(self.fixed_lengths) != len(self.budgets):
             raise PassageError(
                 f"{len(self.budgets)} holes need as many words on whether their lengths are fixed, not {len(self.fixed_lengths)}"

@@ -67,13 +67,16 @@ class FillResult:
     """Distinct suggestions, the likeliest first, and what they cost.
 
     `passes` counts every model pass of the request, the prefill included; `tokens` those of all the drawn
-    alternatives (duplicates included). Times are wall-clock milliseconds.
+    alternatives (duplicates included). Times are wall-clock milliseconds. Of the prompt's rows, `prompt_rows` were run
+    and `reused_rows` were there from earlier requests.
     """
 
     suggestions: tuple[Suggestion, ...]
     passes: int
     tokens: int
     prefill_ms: float
+    prompt_rows: int
+    reused_rows: int
     elapsed_ms: float
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import version
 
 import onnxruntime
@@ -15,3 +16,8 @@ def runtime_versions() -> dict[str, str]:
 def available_providers() -> list[str]:
     """The execution providers this build of ONNX Runtime was made with; a GPU one may still find no device."""
     return [str(provider) for provider in onnxruntime.get_available_providers()]
+
+
+def available_cores() -> int:
+    """How many cores this process may use; all of the machine's where the system doesn't tell."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

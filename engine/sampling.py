@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.model import FloatArray
-from engine.sequence import IntArray
+from engine.sequence import BoolArray, IntArray
 
 Probabilities = NDArray[np.float64]
 
@@ -23,6 +23,14 @@ def log_softmax(logits: FloatArray) -> Probabilities:
     wide -= wide.max(axis=-1, keepdims=True)
     normalised: Probabilities = wide - np.log(np.exp(wide).sum(axis=-1, keepdims=True))
     return normalised
+
+
+def log_probability(logits: FloatArray, tokens: IntArray) -> Probabilities:
+    """Of `tokens` `[B]` by `logits` `[B, V]`: natural logs `[B]`, in float64."""
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=-1, keepdims=True)
+    logs: Probabilities = wide[np.arange(len(tokens)), tokens] - np.log(np.exp(wide).sum(axis=-1))
+    return logs
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,9 @@ class Sampler:
             np.put_along_axis(greedy, logits.argmax(axis=-1)[..., None], 1.0, axis=-1)
             return greedy
         wide = logits.astype(np.float64)
-        wide = (wide - wide.max(axis=-1, keepdims=True)) / self.temperature
+        wide -= wide.max(axis=-1, keepdims=True)
+        with np.errstate(over="ignore"):  # near temperature 0 the unlikely go to -inf, which is right
+            wide /= self.temperature
         probabilities: Probabilities = np.exp(wide)
         probabilities /= probabilities.sum(axis=-1, keepdims=True)
         return probabilities if self.top_p >= 1 else self._nucleus(probabilities)
@@ -62,3 +72,21 @@ def draw(weights: Probabilities, rng: np.random.Generator) -> IntArray:
     # Strictly above: an entry of weight 0 never exceeds the threshold first.
     drawn: IntArray = (cumulative > thresholds[:, None]).argmax(axis=-1)
     return drawn
+
+
+def accept(target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator) -> tuple[IntArray, BoolArray]:
+    """The accept test (Leviathan et al., arXiv 2211.17192, Algorithm 1): `(tokens [B], accepted bool [B])`.
+
+    `target`, `proposal` `[B, V]`; a refused draft's token is drawn from the normalised (target - proposal)+.
+    """
+    rows = np.arange(len(drafts))
+    accepted = rng.random(len(drafts)) * proposal[rows, drafts] < target[rows, drafts]
+    tokens = drafts.copy()
+    refused = np.flatnonzero(~accepted)
+    if len(refused):
+        residual = np.maximum(target[refused] - proposal[refused], 0.0)
+        # Where both agree to rounding, a refusal has probability 0 all but for that rounding: the target itself serves.
+        empty = residual.sum(axis=1) <= 0
+        residual[empty] = target[refused][empty]
+        tokens[refused] = draw(residual, rng)
+    return tokens, accepted

@@ -223,8 +223,8 @@ class AsArm(nn.Module):
 
         Content ids, positions int64 `[B, C]`, visibility bool `[B, C, P + C]`; slot sources (indices into the pass's
         content rows), targets (positions) `[B, S]`, visibility `[B, S, P + C]`; `past`: keys then values of each trunk
-        layer and, last, of the slot head, each `[B, H, P, D]`. Returns slot logits `[B, S, V]` and the content rows'
-        new keys and values in the same order, each `[B, H, C, D]`.
+        layer and, last, of the slot head, each `[B, H, P, D]`. Returns slot logits `[B, S, V]`, the normalised states
+        behind them `[B, S, width]`, and the content rows' new keys and values in the order of `past`, each `[B, H, C, D]`.
         """
         cos, sin = self.rotary(content_positions)
         visible = content_visibility[:, None]
@@ -244,7 +244,7 @@ class AsArm(nn.Module):
             torch.cat((past[-1], values), 2),
             slot_visibility[:, None],
         )
-        return self.logits(states), *new
+        return self.logits(states), states, *new
 
     def train_states(
         self, ids: Tensor, positions: Tensor, targets: Tensor, visible: Tensor, draft_sources: Tensor, draft_targets: Tensor

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
-import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,9 @@ from torch import Tensor
 
 from engine.errors import LacunaError
 from engine.manifest import FORMAT_VERSION, MANIFEST, FileEntry, Manifest, sha256_of
+from export.as_arm_graph import to_onnx as to_onnx
+from export.draft_head import DraftHead, DraftStep, load_draft_head
+from export.draft_head_graph import draft_head_to_onnx
 from export.holes import LARGEST_SURPLUS
 from export.model import AsArm, ModelConfig, parameter_count
 from export.quantise import quantise
@@ -30,8 +31,8 @@ from export.vocabulary import SPECIAL_IDS
 TOLERANCE = 1e-4  # of logits, absolute
 # Of keys and values, relative to the largest of their tensor: values reach 60 to 80, where float32 is that much coarser.
 CACHE_TOLERANCE = 1e-5
-GRAPHS = {"float32": "model.onnx", "int8": "model.int8.onnx"}
-_OPSET = 23
+_DRAFT_HEAD = "draft head"
+GRAPHS = {"float32": "model.onnx", "int8": "model.int8.onnx", _DRAFT_HEAD: "draft_head.onnx"}
 _MAX_HOLES = 8
 _STORED_AS_HALF = 1024  # tensors of at least so many numbers
 # (B, C, S, P): no past, one row, one slot, batches, long passes and long pasts.
@@ -80,10 +81,10 @@ def export_model(
 ) -> Exported:
     """Write the model folder `out` from a run's last checkpoint, with an 8-bit graph beside the float32 one if `int8`.
 
-    Weights are rounded to float16 and stored so; arithmetic is float32. Files appear in `out`, the manifest last, only
-    once ONNX Runtime's float32 outputs are within `TOLERANCE` and `CACHE_TOLERANCE` of torch's. Raises LacunaError
-    otherwise, for a run without a whole checkpoint or tokenizer or with bidirectional prompts, and for an `out` that holds
-    something other than a model.
+    Where the run has a draft head, its graph goes along. Weights are rounded to float16 and stored so; arithmetic is
+    float32. Files appear in `out`, the manifest last, only once ONNX Runtime's float32 outputs are within `TOLERANCE` and
+    `CACHE_TOLERANCE` of torch's. Raises LacunaError otherwise, for a run without a whole checkpoint or tokenizer or with
+    bidirectional prompts, and for an `out` that holds something other than a model.
     """
     _refuse_foreign(out)
     state = load_checkpoint(run)
@@ -108,15 +109,27 @@ def export_model(
             f"{difference.caches:.2g} of the largest in keys and values (at most {CACHE_TOLERANCE:g}), so {out} was not written; "
             "try other versions of torch or onnxruntime"
         )
+    head = load_draft_head(run, config)
+    if head is not None:
+        drafter = draft_head_to_onnx(model, head)
+        apart = draft_head_difference(stored_as_half(drafter), model, head)
+        if not apart <= TOLERANCE:
+            raise LacunaError(
+                f"ONNX Runtime's logits of the draft head differ from torch's by {apart:.2g} (at most {TOLERANCE:g}), so {out} was "
+                "not written; try other versions of torch or onnxruntime"
+            )
+        # In 8 bits whatever the model's own precision: no fill's distribution rests on a draft, and a step is all memory traffic.
+        graphs[_DRAFT_HEAD] = stored_as_half(quantise(drafter), only={each.name for each in drafter.graph.initializer})
     if int8:
         # The scales of 8-bit weights stay float32: they are few, and a rounded one would shift all weights of its block.
-        graphs["int8"] = stored_as_half(quantise(proto), only={tensor.name for tensor in proto.graph.initializer})
+        graphs["int8"] = stored_as_half(quantise(to_onnx(model, half_caches=True)), only={each.name for each in proto.graph.initializer})
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
         beside = Path(folder)
         (beside / TOKENIZER).write_bytes(tokenizer)
-        for precision, graph in graphs.items():
-            (beside / GRAPHS[precision]).write_bytes(graph)
+        for kind, graph in graphs.items():
+            (beside / GRAPHS[kind]).write_bytes(graph)
+        entries = {kind: FileEntry(GRAPHS[kind], sha256_of(beside / GRAPHS[kind])) for kind in graphs}
         manifest = Manifest(
             format_version=FORMAT_VERSION,
             name=name,
@@ -133,16 +146,17 @@ def export_model(
             prompt_visibility="causal",
             prompt_order="suffix-first",
             tokenizer=FileEntry(TOKENIZER, sha256_of(beside / TOKENIZER)),
-            graphs={precision: FileEntry(GRAPHS[precision], sha256_of(beside / GRAPHS[precision])) for precision in graphs},
+            graphs={kind: entry for kind, entry in entries.items() if kind != _DRAFT_HEAD},
+            draft_head=entries.get(_DRAFT_HEAD),
             corpus=dict(corpus_summary),
             evaluation=dict(evaluation),
         )
         (beside / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
         out.mkdir(exist_ok=True)
-        for file in (TOKENIZER, *(GRAPHS[precision] for precision in graphs), MANIFEST):
+        for file in (TOKENIZER, *(entry.file for entry in entries.values()), MANIFEST):
             (beside / file).replace(out / file)
-        for precision in GRAPHS.keys() - graphs.keys():  # of an earlier export, which the manifest no longer names
-            (out / GRAPHS[precision]).unlink(missing_ok=True)
+        for kind in GRAPHS.keys() - graphs.keys():  # of an earlier export, which the manifest no longer names
+            (out / GRAPHS[kind]).unlink(missing_ok=True)
     return Exported(manifest, difference)
 
 
@@ -163,31 +177,6 @@ def rounded_model(config: ModelConfig, weights: Mapping[str, Tensor]) -> AsArm:
     model = AsArm(config)
     model.load_state_dict({name: weight.half().float() for name, weight in weights.items()})
     return model.eval()
-
-
-def to_onnx(model: AsArm) -> onnx.ModelProto:
-    """The float32 graph with all sizes but the model's own left open."""
-    args = _random_pass(model.config, (2, 3, 4, 5), 64, torch.Generator().manual_seed(0))
-    caches = len(args) - len(_INPUTS)
-    size = torch.export.Dim.DYNAMIC
-    rows, mask = {0: size, 1: size}, {0: size, 1: size, 2: size}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # its warnings are about packages that the graph doesn't use
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            model,
-            args,
-            dynamo=True,
-            opset_version=_OPSET,
-            dynamic_shapes=(rows, rows, mask, rows, rows, mask, tuple({0: size, 2: size} for _ in range(caches))),
-            input_names=[*_INPUTS, *(f"past_{index}" for index in range(caches))],
-            output_names=["logits", *(f"new_{index}" for index in range(caches))],
-            verbose=False,
-        )
-    if program is None:
-        raise LacunaError("torch made no ONNX program; try another version of torch")
-    program.optimize()
-    return program.model_proto
 
 
 def _strip(proto: onnx.ModelProto) -> None:
@@ -252,6 +241,26 @@ def largest_difference(graph: bytes, model: AsArm, longest: int) -> Difference:
         logits.append(differences[0])
         caches += [difference / theirs.abs().max().item() for difference, theirs in zip(differences[1:], wanted[1:], strict=True)]
     return Difference(float(np.max(logits)), float(np.max(caches)))
+
+
+def draft_head_difference(graph: bytes, model: AsArm, head: DraftHead) -> float:
+    """The largest between logits of two steps of the head in ONNX Runtime and in torch, from random states; NaN where either has one."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    generator = torch.Generator().manual_seed(0)
+    step = DraftStep(model, head)
+    worst = [0.0]
+    for rows in (1, 3, 16):
+        states = wanted = torch.randn(rows, model.config.width, generator=generator)
+        given = states.numpy()
+        for _ in range(2):
+            ids = torch.randint(0, model.config.vocabulary, (rows,), generator=generator)
+            with torch.no_grad():
+                wanted, logits = step(wanted, ids)
+            given, ours = session.run(None, {"states": given, "ids": ids.numpy()})
+            worst.append(float(np.abs(ours - logits.numpy()).max()))
+    return float(np.max(worst))
 
 
 def _random_passes(config: ModelConfig, longest: int) -> Iterator[tuple[Tensor, ...]]:

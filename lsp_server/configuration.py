@@ -24,7 +24,7 @@ class Settings:
     temperature: float = 0.4
     top_p: float = 1.0
     alternatives: int = 3
-    method: str = "assd"
+    method: str = "fused"
     max_tokens: int | None = None
     model: Path | None = None
     seed: int | None = None

@@ -3,6 +3,10 @@
 A passage has room for a window of tokens, a file for many more. What goes in is chosen by syntax, whole lines at a
 time: the text beside each hole on its own lines, the headers of the scopes around it, the imports, then the nearest
 statements. Whatever the file, a passage comes out that fits: a line too long for the window is cut at a character.
+
+The engine runs only those rows of a prompt again that come after its first change. So where the passage is cut must seldom
+move while somebody types, though the choice knows nothing of earlier ones: lines go in by blocks, whose borders are
+counted from the ends of the file that typing doesn't move, and room is counted in steps.
 """
 
 from __future__ import annotations
@@ -18,9 +22,11 @@ from engine.errors import PassageError
 from engine.infiller import Infiller
 from engine.passage import Passage
 from lsp_server.buffer import Buffer
+from lsp_server.edits import Edit, tree_after
 from lsp_server.holes import Hole
 from lsp_server.line_ends import to_model
 from lsp_server.statements import Span, enclosing_headers, imports, statements
+from lsp_server.syntax import count_errors
 
 # The engine brackets a passage with a start and an end mark.
 END_MARKS = 2
@@ -32,6 +38,10 @@ _HEADER_SHARE = 3
 _IMPORT_SHARE = 6
 # Code after a hole says less about it than code as far before it.
 _AFTER_COUNTS = 1.5
+# Tokens by which what the holes' own lines leave of the room grows or shrinks.
+_ROOM_STEP = 16
+# Bytes of a block of lines for each token of room: a block is about a twentieth of it.
+_BLOCK_SHARE = 8
 
 
 def largest_budget(infiller: Infiller) -> int:
@@ -53,7 +63,7 @@ def passage_for(buffer: Buffer, tree: Tree | None, holes: Sequence[Hole], infill
     gaps = list(zip([0, *ends], [*starts, len(buffer.source)], strict=True))
     pieces = [[gap] for gap in gaps]
     if not _fits(buffer, pieces, room, infiller):
-        pieces = _Choice(buffer, tree, gaps, room, infiller).pieces()
+        pieces = _Choice(buffer, tree and _steady_tree(buffer, tree, gaps), gaps, room, infiller).pieces()
     begin = next((span[0] for span in pieces[0] if span[0] < span[1]), starts[0] if starts else 0)
     stop = next((span[1] for span in reversed(pieces[-1]) if span[0] < span[1]), ends[-1] if ends else 0)
     return Passage(
@@ -78,6 +88,25 @@ def _fits(buffer: Buffer, pieces: Sequence[Sequence[Span]], room: int, infiller:
     return sum(infiller.count_tokens(_joined(buffer, spans)) for spans in pieces) <= room
 
 
+def _steady_tree(buffer: Buffer, tree: Tree, gaps: Sequence[Span]) -> Tree:
+    """The tree with an identifier for all that stands on the holes' lines, unless that has more errors.
+
+    A line that is being typed has open brackets and strings at times, which take the imports and scopes around it out of the
+    tree, one character later put them back, and would change the choice with each.
+    """
+    edits: list[Edit] = []
+    for (_, start), (end, _) in pairwise(gaps):
+        first, last = buffer.line_starts[buffer.line_at(start)], buffer.line_end(buffer.line_at(end))
+        text = buffer.source[first:last]
+        first, last = first + len(text) - len(text.lstrip()), first + len(text.rstrip())
+        if edits and first <= edits[-1].end:
+            first = edits.pop().start
+        if first < last:
+            edits.append(Edit(first, last, "x" * (last - first)))
+    steady = tree_after(tree, buffer.source, edits)
+    return tree if steady is None or count_errors(steady) > count_errors(tree) else steady
+
+
 @dataclass(frozen=True)
 class _Part:
     """Bytes `start` to `end` of the text between two holes, gap number `gap`, that touch one of the two: by their head or their tail."""
@@ -93,6 +122,7 @@ class _Choice:
 
     def __init__(self, buffer: Buffer, tree: Tree | None, gaps: Sequence[Span], room: int, infiller: Infiller) -> None:
         self.buffer, self.tree, self.gaps, self.room, self.infiller = buffer, tree, gaps, room, infiller
+        self.block = max(1, room // _BLOCK_SHARE)
         self.parts = list(self._parts_beside())
         # Lines that a hole or the text beside it claims: the first and the last of them for each hole.
         self.own = [
@@ -127,11 +157,12 @@ class _Choice:
     def _take_everything(self, room: int) -> None:
         self.left, self.taken = room, {}
         self._take_beside()
+        self.left -= self.left % _ROOM_STEP
         if self.tree is not None:
             holes = [start for _, start in self.gaps[:-1]]
             headers = [span for start in holes for span in enclosing_headers(self.tree, self.buffer.source, start)]
-            self._take_statements(headers, self.left // _HEADER_SHARE)
-            self._take_statements(imports(self.tree), self.left // _IMPORT_SHARE)
+            self._take_statements(headers, min(self.left, room // _HEADER_SHARE))
+            self._take_statements(imports(self.tree), min(self.left, room // _IMPORT_SHARE))
         self._take_nearest()
 
     def _parts_beside(self) -> Iterator[_Part]:
@@ -188,7 +219,7 @@ class _Choice:
             share -= self._take(lines, share)
 
     def _take_nearest(self) -> None:
-        """Go outwards from all holes at once, the nearest statement first; a way ends where something doesn't fit."""
+        """Go outwards from all holes at once, the nearest block first; a way ends where something doesn't fit."""
         reach = self.left * _MOST_BYTES_PER_TOKEN
         ways = [self._upwards(gap, reach) for gap in range(len(self.gaps) - 1)]
         ways += [self._downwards(gap, reach) for gap in range(1, len(self.gaps))]
@@ -201,26 +232,40 @@ class _Choice:
                     heapq.heappush(ahead, (distance, number, following))
 
     def _upwards(self, gap: int, reach: int) -> Iterator[tuple[float, Sequence[int]]]:
-        """(distance, lines) of each statement above the hole that follows `gap`, the nearest line first."""
+        """(distance, lines) of each block above the hole that follows `gap`, the nearest line first; no statement is cut."""
         start, end = self.gaps[gap]
         start = max(start, end - reach)
         statement = self._statement_lines(start, end)
-        line, lowest = self.own[gap][0] - 1, self.buffer.line_at(start)
+        own = self.own[gap][0]
+        line, lowest = own - 1, self.buffer.line_at(start)
         while line >= lowest:
-            first = min(line, statement.get(line, line))
-            yield end - self.buffer.next_line(line), range(line, max(first, lowest) - 1, -1)
+            block, first = self._block_above(line), line + 1
+            while first > lowest and self._block_above(first - 1) >= block:
+                first = max(lowest, min(first - 1, statement.get(first - 1, first - 1)))
+            yield self.block * (self._block_above(own) - block), range(line, first - 1, -1)
             line = first - 1
 
     def _downwards(self, gap: int, reach: int) -> Iterator[tuple[float, Sequence[int]]]:
-        """(distance, lines) of each statement below the hole that `gap` follows, the nearest line first."""
+        """(distance, lines) of each block below the hole that `gap` follows, the nearest line first; no statement is cut."""
         start, end = self.gaps[gap]
         end = min(end, start + reach)
         statement = {first: last for last, first in self._statement_lines(start, end).items()}
-        line, highest = self.own[gap - 1][1] + 1, self.buffer.line_at(end)
+        own = self.own[gap - 1][1]
+        line, highest = own + 1, self.buffer.line_at(end)
         while line <= highest:
-            last = max(line, statement.get(line, line))
-            yield _AFTER_COUNTS * (self.buffer.line_starts[line] - start), range(line, min(last, highest) + 1)
+            block, last = self._block_below(line), line - 1
+            while last < highest and self._block_below(last + 1) >= block:
+                last = min(highest, max(last + 1, statement.get(last + 1, last + 1)))
+            yield self.block * _AFTER_COUNTS * (self._block_below(own) - block), range(line, last + 1)
             line = last + 1
+
+    def _block_above(self, line: int) -> int:
+        """The block of a line above a hole, counted from the start of the file."""
+        return self.buffer.line_starts[line] // self.block
+
+    def _block_below(self, line: int) -> int:
+        """The block of a line below a hole, counted from the end of the file."""
+        return (len(self.buffer.source) - self.buffer.next_line(line)) // self.block
 
     def _statement_lines(self, start: int, end: int) -> dict[int, int]:
         """The last line of each statement that touches these bytes, and its first."""

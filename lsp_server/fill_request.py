@@ -78,7 +78,10 @@ async def run_fill(ls: LacunaServer, request: FillRequest, token: types.Progress
     if not filling.candidates:
         raise LacunaError(_why_nothing(filling.refused))
     ls.recent_fills.remember(document, filling.candidates)
-    ls.note(f"{title}: {filling.tokens} tokens in {filling.passes} passes, {filling.elapsed_ms:.0f} ms")
+    ls.note(
+        f"{title}: {filling.tokens} tokens in {filling.passes} passes, {filling.elapsed_ms:.0f} ms; "
+        f"{filling.prompt_rows} prompt rows run, {filling.reused_rows} reused"
+    )
     return filling
 
 

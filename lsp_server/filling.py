@@ -36,13 +36,16 @@ _MOST_ALTERNATIVES = 64
 class Filling:
     """Candidates, the likeliest first, and what they cost. `refused` says why the others were dropped, one reason each.
 
-    `passes` and `tokens` count all that the model did for the request, refused alternatives included.
+    `passes` and `tokens` count all that the model did for the request, refused alternatives included. Of the prompts' rows,
+    `prompt_rows` were run and `reused_rows` were there from earlier requests.
     """
 
     candidates: tuple[Candidate, ...]
     passes: int
     tokens: int
     prefill_ms: float
+    prompt_rows: int
+    reused_rows: int
     elapsed_ms: float
     refused: tuple[str, ...]
 
@@ -74,6 +77,8 @@ def fill_holes(
         passes=filler.passes,
         tokens=filler.tokens,
         prefill_ms=filler.prefill_ms,
+        prompt_rows=filler.prompt_rows,
+        reused_rows=filler.reused_rows,
         elapsed_ms=1000 * (time.perf_counter() - began),
         refused=tuple(filler.refused),
     )
@@ -99,7 +104,7 @@ class _Filler:
     def __init__(self, buffer: Buffer, tree: Tree | None, infiller: Infiller, options: FillOptions, on_pass: OnPass, marker: str) -> None:
         self.buffer, self.tree, self.infiller = buffer, tree, infiller
         self.options, self.on_pass, self.marker = options, on_pass, marker
-        self.passes = self.tokens = self.requests = 0
+        self.passes = self.tokens = self.requests = self.prompt_rows = self.reused_rows = 0
         self.prefill_ms = 0.0
         self.refused: list[str] = []
 
@@ -147,6 +152,8 @@ class _Filler:
         self.passes += result.passes
         self.tokens += result.tokens
         self.prefill_ms += result.prefill_ms
+        self.prompt_rows += result.prompt_rows
+        self.reused_rows += result.reused_rows
         return result
 
 

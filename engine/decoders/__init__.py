@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from engine.decoders.assd import assd
+from engine.decoders.assd_ngram import assd_ngram
 from engine.decoders.base import Decoder
+from engine.decoders.fused import fused
 from engine.decoders.sequential import sequential
 
-DECODERS: dict[str, Decoder] = {"assd": assd, "sequential": sequential}
+DECODERS: dict[str, Decoder] = {"fused": fused, "assd": assd, "assd-ngram": assd_ngram, "sequential": sequential}

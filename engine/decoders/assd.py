@@ -15,16 +15,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.decoders.base import Draw, Drawing, Prefilled, ask_from_last
+from engine.decoders.base import PUBLISHED_WIDTH, Draw, Drawing, Prefilled, ask_from_last
 from engine.decoders.slots import SlotChain, column_of
 from engine.infiller import OnPass
 from engine.model import FloatArray, Rows, State
-from engine.sampling import Probabilities, Sampler, draw, log_softmax
-from engine.sequence import BoolArray, IntArray
+from engine.sampling import Probabilities, Sampler, accept, draw, log_probability
+from engine.sequence import IntArray
 
 
-def assd(prefilled: Prefilled, copies: int, sampler: Sampler, width: int, rng: np.random.Generator, on_pass: OnPass) -> list[Draw]:
+def assd(prefilled: Prefilled, copies: int, sampler: Sampler, width: int | None, rng: np.random.Generator, on_pass: OnPass) -> list[Draw]:
     """Exactly distributed as `sequential`; up to `width` tokens a round. Passes <= tokens: a round of two yields >= 2."""
+    width = width or PUBLISHED_WIDTH
     chain = prefilled.chain
     drawing = Drawing(chain, copies, on_pass)
     state = prefilled.state.fork(copies)
@@ -33,8 +34,8 @@ def assd(prefilled: Prefilled, copies: int, sampler: Sampler, width: int, rng: n
     while True:
         slots, drafts, proposals, lengths = draw_drafts(chain, drawing.frontier, window, logits, sampler, width, rng)
         # The frontier is the window's first slot, and what it was asked with is all that is decoded: q = p there.
-        first = log_softmax(logits[:, 0])
-        drawing.emit(lengths > 0, drafts[:, 0], np.take_along_axis(first, drafts[:, :1], axis=1)[:, 0])
+        first = np.flatnonzero(lengths > 0)
+        drawing.emit(first, drafts[first, 0], log_probability(logits[first, 0], drafts[first, 0]))
         last, at = drafts[:, 0].copy(), slots[:, 0].copy()
         if (lengths > 1).any():
             conditionals = verify(state, chain, slots, drafts, lengths)
@@ -93,19 +94,6 @@ def verify(state: State, chain: SlotChain, slots: IntArray, drafts: IntArray, le
     return chain.bar_end_marks(logits, slots[:, 1:width])
 
 
-def accept(target: Probabilities, proposal: Probabilities, drafts: IntArray, rng: np.random.Generator) -> tuple[IntArray, BoolArray]:
-    """The accept test (Leviathan et al., arXiv 2211.17192, Algorithm 1): `(tokens [B], accepted bool [B])`.
-
-    `target`, `proposal` `[B, V]`; a refused draft's token is drawn from the normalised (target - proposal)+.
-    """
-    rows = np.arange(len(drafts))
-    accepted = rng.random(len(drafts)) * proposal[rows, drafts] < target[rows, drafts]
-    residual = np.maximum(target - proposal, 0.0)
-    # Where both agree to rounding, a refusal has probability 0 and the residual is not read: any weights serve.
-    residual[residual.sum(axis=1) <= 0] = 1.0
-    return np.where(accepted, drafts, draw(residual, rng)), accepted
-
-
 def _accept(
     drawing: Drawing,
     sampler: Sampler,
@@ -119,16 +107,16 @@ def _accept(
     rng: np.random.Generator,
 ) -> IntArray:
     """Run the accept test from the second draft on, emitting tokens; updates `last` and `at`; returns accepted counts `[B]`."""
-    logs = log_softmax(conditionals)
-    targets = sampler.probabilities(conditionals)
     accepted = (lengths > 0).astype(np.int64)
-    running = lengths > 1
-    for step in range(1, targets.shape[1] + 1):
-        tokens, passed = accept(targets[:, step - 1], proposals[:, step], drafts[:, step], rng)
-        drawing.emit(running, tokens, np.take_along_axis(logs[:, step - 1], tokens[:, None], axis=1)[:, 0])
-        last[running] = tokens[running]
-        at[running] = slots[running, step]
-        running = running & passed
-        accepted += running
-        running = running & (lengths > step + 1)
+    running = np.flatnonzero(lengths > 1)
+    for step in range(1, conditionals.shape[1] + 1):
+        if len(running) == 0:
+            break
+        targets = sampler.probabilities(conditionals[running, step - 1])
+        tokens, passed = accept(targets, proposals[running, step], drafts[running, step], rng)
+        drawing.emit(running, tokens, log_probability(conditionals[running, step - 1], tokens))
+        last[running], at[running] = tokens, slots[running, step]
+        running = running[passed]
+        accepted[running] += 1
+        running = running[lengths[running] > step + 1]
     return accepted

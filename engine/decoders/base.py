@@ -10,21 +10,32 @@ import numpy as np
 
 from engine.decoders.slots import SlotChain
 from engine.infiller import OnPass
-from engine.model import FloatArray, Model, Rows, State
+from engine.model import DraftHead, FloatArray, Model, Rows, State
+from engine.prompt_cache import PromptCache
 from engine.results import Progress
 from engine.sampling import Sampler
 from engine.sequence import BoolArray, IntArray, MaskedSequence
 
+PUBLISHED_WIDTH = 5  # k of arXiv 2504.20456, table 1
+
 
 @dataclass(frozen=True)
 class Prefilled:
-    """A prompt paid for once: its context (B = 1) and the first draft's logits `[1, W, V]` for slots `window` `[1, W]`."""
+    """A prompt paid for once: its context (B = 1), and the logits `[1, W, V]` for the slots `window` `[1, W]` with the states behind them.
 
+    The context is the prompt cache's, and good until the next prompt comes: fork it, never append to it. `reused_rows` of its
+    rows were there already.
+    """
+
+    sequence: MaskedSequence
     chain: SlotChain
+    draft_head: DraftHead | None
     state: State
     window: IntArray
     logits: FloatArray
+    states: FloatArray
     milliseconds: float
+    reused_rows: int
 
 
 @dataclass(frozen=True)
@@ -38,24 +49,30 @@ class Draw:
 
 
 class Decoder(Protocol):
-    """Draws `copies` independent alternatives as one batch. Invariant: passes <= tokens for every alternative."""
+    """Draws `copies` independent alternatives as one batch, `width` slots drafted a round (None: as many as the method finds good).
+
+    Invariant: passes <= tokens for every alternative.
+    """
 
     def __call__(
-        self, prefilled: Prefilled, copies: int, sampler: Sampler, width: int, rng: np.random.Generator, on_pass: OnPass
+        self, prefilled: Prefilled, copies: int, sampler: Sampler, width: int | None, rng: np.random.Generator, on_pass: OnPass
     ) -> list[Draw]: ...
 
 
-def prefill(model: Model, sequence: MaskedSequence, width: int) -> Prefilled:
-    """Run the prompt as one pass that also asks for the first `width` slots, from the prompt's last row."""
+def prefill(model: Model, sequence: MaskedSequence, width: int | None = None, cache: PromptCache | None = None) -> Prefilled:
+    """Run the prompt, or what the cache lacks of it, as one pass that also asks for the first `width` slots, from the prompt's last row.
+
+    Only the published algorithm reads more of them than the first.
+    """
     began = time.perf_counter()
     chain = SlotChain.of(sequence, model.eoh)
-    window = chain.window(np.zeros(1, dtype=np.int64), width)
-    rows = len(sequence.ids)
-    state = model.open()
+    window = chain.window(np.zeros(1, dtype=np.int64), width or PUBLISHED_WIDTH)
+    state, known = (model.open(), 0) if cache is None else cache.start(model, sequence)
+    rows = len(sequence.ids) - known
     logits = state.run(
         Rows(
-            ids=sequence.ids[None],
-            positions=sequence.positions[None],
+            ids=sequence.ids[None, known:],
+            positions=sequence.positions[None, known:],
             counts=np.array([rows]),
             sources=np.full_like(window, rows - 1),
             targets=chain.positions[window],
@@ -63,7 +80,11 @@ def prefill(model: Model, sequence: MaskedSequence, width: int) -> Prefilled:
         )
     )
     state.keep(np.array([rows]))
-    return Prefilled(chain, state, window, chain.bar_end_marks(logits, window), (time.perf_counter() - began) * 1000)
+    if cache is not None:
+        cache.keep(sequence, state)
+    logits = chain.bar_end_marks(logits, window)
+    milliseconds = (time.perf_counter() - began) * 1000
+    return Prefilled(sequence, chain, model.draft_head, state, window, logits, state.states, milliseconds, known)
 
 
 class Drawing:
@@ -86,13 +107,15 @@ class Drawing:
         """Bool `[B]`: which alternatives still have slots to fill."""
         return self.frontier < self.chain.done
 
-    def emit(self, which: BoolArray, tokens: IntArray, logprobs: FloatArray) -> None:
-        """Append `tokens[b]` with its log-probability to each alternative b of the bool mask `which`, and move on."""
-        for row in np.flatnonzero(which):
-            self.slots[row].append(int(self.frontier[row]))
-            self.tokens[row].append(int(tokens[row]))
-            self.logprobs[row].append(float(logprobs[row]))
-        self.frontier = np.where(which, self.chain.advance(self.frontier, tokens), self.frontier)
+    def emit(self, which: IntArray, tokens: IntArray, logprobs: FloatArray) -> None:
+        """Append `tokens[n]` with its log-probability to the alternative `which[n]`, and move on. All `[N]`."""
+        slots = self.frontier[which]
+        for row, slot, token, logprob in zip(which.tolist(), slots.tolist(), tokens.tolist(), logprobs.tolist(), strict=True):
+            self.slots[row].append(slot)
+            self.tokens[row].append(token)
+            self.logprobs[row].append(logprob)
+        self.frontier = self.frontier.copy()
+        self.frontier[which] = self.chain.advance(slots, tokens)
 
     def count_pass(self, which: BoolArray) -> None:
         """One more pass for the alternatives of the mask; runs the hook, which may raise `Cancelled`."""

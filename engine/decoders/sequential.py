@@ -6,10 +6,12 @@ import numpy as np
 
 from engine.decoders.base import Draw, Drawing, Prefilled, ask_from_last
 from engine.infiller import OnPass
-from engine.sampling import Sampler, draw, log_softmax
+from engine.sampling import Sampler, draw, log_probability
 
 
-def sequential(prefilled: Prefilled, copies: int, sampler: Sampler, width: int, rng: np.random.Generator, on_pass: OnPass) -> list[Draw]:
+def sequential(
+    prefilled: Prefilled, copies: int, sampler: Sampler, width: int | None, rng: np.random.Generator, on_pass: OnPass
+) -> list[Draw]:
     """Draws each slot from the model's conditional given all that is decoded. Passes = tokens; `width` is not used.
 
     The prefill's first column is the first slot's conditional; every further pass carries the last token as its one
@@ -23,7 +25,8 @@ def sequential(prefilled: Prefilled, copies: int, sampler: Sampler, width: int, 
         active = drawing.active
         at = drawing.frontier
         tokens = draw(sampler.probabilities(logits), rng)
-        drawing.emit(active, tokens, np.take_along_axis(log_softmax(logits), tokens[:, None], axis=1)[:, 0])
+        which = np.flatnonzero(active)
+        drawing.emit(which, tokens[which], log_probability(logits[which], tokens[which]))
         active = drawing.active
         if not active.any():
             return drawing.finished()

@@ -101,6 +101,8 @@ def _as_json(buffer: Buffer, infiller: Infiller, filling: Filling) -> dict[str, 
         "provider": infiller.provider,
         "elapsed_ms": round(filling.elapsed_ms, 3),
         "prefill_ms": round(filling.prefill_ms, 3),
+        "prompt_rows": filling.prompt_rows,
+        "reused_rows": filling.reused_rows,
         "passes": filling.passes,
         "tokens": filling.tokens,
         "suggestions": [

@@ -35,11 +35,16 @@ class Oracle:
         self.start: Array = rng.dirichlet(np.full(hidden, 1.0))
         self.steps: Array = rng.dirichlet(np.full(hidden, concentration), size=(length, hidden))
         self.emits: Array = rng.dirichlet(np.full(vocabulary, concentration), size=hidden)
+        self._draft_head = OracleDraftHead(rng, vocabulary)
         self.passes = 0
 
     @property
     def eoh(self) -> int:
         return self.vocabulary - 1
+
+    @property
+    def draft_head(self) -> OracleDraftHead:
+        return self._draft_head
 
     def open(self) -> OracleState:
         return OracleState(self, np.zeros(1, dtype=np.int64))
@@ -87,12 +92,30 @@ class Oracle:
         return tokens
 
 
+class OracleDraftHead:
+    """Guesses that are mostly wrong, each another by what was drafted before: a state is a number, which chooses a random distribution.
+
+    From padding's states, which are NaN, come NaN.
+    """
+
+    def __init__(self, rng: np.random.Generator, vocabulary: int, states: int = 17) -> None:
+        self.logits: Array = np.log(rng.dirichlet(np.full(vocabulary, 0.7), size=states) + 1e-3)
+
+    def step(self, states: FloatArray, ids: IntArray) -> tuple[FloatArray, FloatArray]:
+        padding = np.isnan(states[:, 0])
+        following = (np.where(padding, 0, states[:, 0]).astype(np.int64) * 5 + ids * 3 + 1) % len(self.logits)
+        logits = np.where(padding[:, None], np.nan, self.logits[following])
+        return np.where(padding, np.nan, following)[:, None], logits
+
+
 class OracleState:
-    """A batch of contexts. Logits that would rest on padding are NaN: a decoder must not read them."""
+    """A batch of contexts. Logits and states that would rest on padding are NaN: a decoder must not read them."""
 
     def __init__(self, oracle: Oracle, contexts: IntArray) -> None:
         self.oracle = oracle
         self.contexts = contexts
+        self._after = contexts  # of a single context: what it was with no row kept, with one, with two ...
+        self.states: FloatArray = np.zeros((len(contexts), 0, 1))
         self._told = np.zeros((len(contexts), 1), dtype=np.int64)
         self._counts = np.zeros(len(contexts), dtype=np.int64)
 
@@ -112,15 +135,30 @@ class OracleState:
         logits = oracle.log_conditionals(seen.ravel(), rows.targets.ravel()).reshape(*rows.targets.shape, -1)
         padding = (rows.sees > rows.counts[:, None]) | (rows.sources >= rows.counts[:, None])
         logits[padding] = np.nan
+        self.states = np.where(padding, np.nan, (seen * oracle.length + rows.targets) % 101)[..., None]
         return logits
 
     def keep(self, counts: IntArray) -> None:
         assert (counts <= self._counts).all(), "padding is kept"
+        if len(counts) == 1:
+            self._after = np.append(self._after, self.contexts + self._told[0, 1 : counts[0] + 1])
         self.contexts = self.contexts + self._told[np.arange(len(counts)), counts]
 
-    def fork(self, copies: int) -> OracleState:
+    def fork(self, copies: int, rows: int | None = None) -> OracleState:
         assert len(self.contexts) == 1
-        return OracleState(self.oracle, np.repeat(self.contexts, copies))
+        after = self._after if rows is None else self._after[: rows + 1]
+        forked = OracleState(self.oracle, np.repeat(after[-1:], copies))
+        forked._after = after
+        return forked
+
+    def cut(self, rows: int) -> None:
+        assert len(self.contexts) == 1
+        self._after = self._after[: rows + 1]
+        self.contexts = self._after[-1:]
+
+    @property
+    def nbytes(self) -> int:
+        return self._after.nbytes
 
 
 class Tampered:
@@ -134,6 +172,10 @@ class Tampered:
     def eoh(self) -> int:
         return self.oracle.eoh
 
+    @property
+    def draft_head(self) -> OracleDraftHead:
+        return self.oracle.draft_head
+
     def open(self) -> State:
         return _TamperedState(self.oracle.open(), self.change)
 
@@ -143,14 +185,25 @@ class _TamperedState:
         self.state = state
         self.change = change
 
+    @property
+    def states(self) -> FloatArray:
+        return self.state.states
+
     def run(self, rows: Rows) -> FloatArray:
         return self.state.run(self.change(rows))
 
     def keep(self, counts: IntArray) -> None:
         self.state.keep(counts)
 
-    def fork(self, copies: int) -> State:
-        return _TamperedState(self.state.fork(copies), self.change)
+    def fork(self, copies: int, rows: int | None = None) -> State:
+        return _TamperedState(self.state.fork(copies, rows), self.change)
+
+    def cut(self, rows: int) -> None:
+        self.state.cut(rows)
+
+    @property
+    def nbytes(self) -> int:
+        return self.state.nbytes
 
 
 @dataclass(frozen=True)
@@ -165,23 +218,22 @@ class Outcome:
 Joint = dict[tuple[int, ...], Outcome]
 
 
-def sequence_with(budgets: Sequence[int], oracle: Oracle, seed: int = 0, fixed: tuple[bool, ...] = ()) -> MaskedSequence:
-    """Holes of these budgets with one random known token before, between and behind them; suffix first.
+def sequence_with(budgets: Sequence[int], oracle: Oracle, seed: int = 0, fixed: tuple[bool, ...] = (), visible: int = 1) -> MaskedSequence:
+    """Holes of these budgets with `visible` random known tokens before, between and behind them; suffix first.
 
     `fixed` says which holes' lengths are fixed; empty: none.
     """
-    tokens = np.random.default_rng(seed).integers(0, oracle.eoh, size=len(budgets) + 1)
-    positions, slots = [0], []
-    for budget in budgets:
-        slots.append(np.arange(positions[-1] + 1, positions[-1] + 1 + budget))
-        positions.append(positions[-1] + 1 + budget)
-    assert positions[-1] < oracle.length
-    return MaskedSequence(np.roll(tokens, -1), np.roll(np.array(positions), -1), tuple(slots), fixed)
+    pieces = np.random.default_rng(seed).integers(0, oracle.eoh, size=(len(budgets) + 1, visible))
+    starts = np.concatenate(([0], np.cumsum(np.array(budgets) + visible)))
+    positions = starts[:, None] + np.arange(visible)
+    slots = tuple(start + visible + np.arange(budget) for start, budget in zip(starts, budgets, strict=False))
+    assert positions.max() < oracle.length
+    return MaskedSequence(np.roll(pieces, -1, axis=0).ravel(), np.roll(positions, -1, axis=0).ravel(), slots, fixed)
 
 
-def length_for(budgets: Sequence[int]) -> int:
+def length_for(budgets: Sequence[int], visible: int = 1) -> int:
     """Positions that `sequence_with` needs, and one beyond them that is never known."""
-    return sum(budgets) + len(budgets) + 2
+    return sum(budgets) + visible * (len(budgets) + 1) + 1
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ DIGEST = hashlib.sha256(b"").hexdigest()
 def valid() -> dict[str, Any]:
     """A manifest as raw JSON, every field right."""
     return {
-        "format_version": 1,
+        "format_version": 2,
         "name": "tiny",
         "architecture": "as-arm",
         "parameters": 100,
@@ -43,6 +43,7 @@ def valid() -> dict[str, Any]:
         "prompt_order": "suffix-first",
         "tokenizer": {"file": "tokenizer.json", "sha256": DIGEST},
         "graphs": {"float32": {"file": "model.onnx", "sha256": DIGEST}},
+        "draft_head": {"file": "draft_head.onnx", "sha256": DIGEST},
         "corpus": {},
         "evaluation": {},
     }
@@ -91,7 +92,7 @@ NO_NUMBERS: list[object] = [0, -1, 1.5, "8", True, None]
 NO_OBJECTS: list[object] = [[], "x", None]
 
 WRONG: list[tuple[str, object]] = [
-    ("format_version", 2),
+    ("format_version", 1),
     ("format_version", None),
     *itertools.product(TEXTS, NO_TEXTS),
     *itertools.product(NUMBERS, NO_NUMBERS),

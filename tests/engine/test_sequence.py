@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sequence import PROMPT_ORDERS, SpecialIds, mask, teacher_forced
+from engine.sequence import PROMPT_ORDERS, SpecialIds, mask, teacher_forced, typing_step
 
 SPECIALS = SpecialIds(pad=0, bos=1, sof=2, eof=3, eoh=4)
 
@@ -72,3 +74,32 @@ def test_teacher_forced_appends_each_fill_at_its_first_slots() -> None:
 def test_teacher_forced_refuses_another_number_of_fills() -> None:
     with pytest.raises(ValueError):
         teacher_forced(mask([[10], [20]], [3], SPECIALS, at_start=False, at_end=False), [[4], [4]])
+
+
+@given(pieces_and_budgets, st.sampled_from(PROMPT_ORDERS), st.integers(1, 9))
+def test_a_step_moves_only_what_follows_the_first_hole(parts: tuple[list[list[int]], list[int]], order: str, step: int) -> None:
+    pieces, budgets = parts
+    tight, stepped = (mask(pieces, budgets, SPECIALS, at_start=True, at_end=True, order=order, step=each) for each in (1, step))
+    assert stepped.ids.tolist() == tight.ids.tolist()
+    behind = int(tight.slots[0][-1]) + 1
+    shift = -behind % step
+    for before, after in zip([tight.positions, *tight.slots], [stepped.positions, *stepped.slots], strict=True):
+        assert after.tolist() == [position + shift if position >= behind else position for position in before.tolist()]
+
+
+def test_typing_before_the_first_hole_keeps_the_rows_that_are_there_until_a_step_is_full() -> None:
+    typed = [mask([[10] * count, [20, 21]], [12], SPECIALS, at_start=False, at_end=True, step=typing_step(12)) for count in range(1, 8)]
+    moved = 0
+    for before, after in pairwise(typed):
+        rows = len(before.ids)
+        assert after.ids[:rows].tolist() == before.ids.tolist()
+        moved += after.positions[:rows].tolist() != before.positions.tolist()
+    assert moved == 2
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3, 12, 32, 64, 500])
+def test_no_hole_seems_to_have_a_quarter_as_many_slots_again(budget: int) -> None:
+    for count in range(40):
+        sequence = mask([[10] * count, [20]], [budget], SPECIALS, at_start=False, at_end=False, step=typing_step(budget))
+        seeming = int(sequence.positions[1] - sequence.slots[0][0])
+        assert budget <= seeming < max(budget + 1, 1.25 * budget)

@@ -50,7 +50,7 @@ def test_pieces_with_a_cache_equal_the_whole_sequence(model: AsArm, rows: tuple[
             sources = torch.arange(size).repeat(2).expand(2, -1)
             following = torch.arange(start, start + size)
             targets = torch.cat((positions[:, following + 1], positions[:, (following + 2).clamp(max=ROWS - 1)]), 1)
-            logits, *new = model(ids[:, here], positions[:, here], visible, sources, targets, visible.repeat(1, 2, 1), *caches)
+            logits, _, *new = model(ids[:, here], positions[:, here], visible, sources, targets, visible.repeat(1, 2, 1), *caches)
             torch.testing.assert_close(logits[:, :size], whole[:, here], atol=2e-5, rtol=0)
             drafted = min(size, ROWS - 2 - start)
             torch.testing.assert_close(logits[:, size : size + drafted], drafts[:, start : start + drafted], atol=2e-5, rtol=0)

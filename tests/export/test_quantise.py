@@ -14,8 +14,9 @@ from engine.local import load_infiller
 from engine.manifest import MANIFEST, load_manifest, sha256_of
 from engine.model import Rows
 from export import compare_precisions, onnx_graph
+from export.as_arm_graph import to_onnx
 from export.model import AsArm
-from export.onnx_graph import GRAPHS, export_model, stored_as_half, to_onnx
+from export.onnx_graph import GRAPHS, export_model, stored_as_half
 from export.quantise import BLOCK, blockwise, quantise
 from export.train import TOKENIZER
 from tests.export.workshop import TINY
@@ -61,8 +62,9 @@ def test_every_product_with_a_weight_is_quantised_and_attention_stays(exact: onn
     layers = TINY.layers + 1
     assert after["MatMul"] == 0
     assert after["Attention"] == before["Attention"] == layers
-    assert after["MatMulNBits"] == 2 * layers + 1  # attention's last map, the feed-forward's second half; the logits
-    assert after["MatMulInteger"] == 5 * layers
+    # In a layer queries, keys and values, attention's last map, the gate, its twin and the second half of feed-forward, but
+    # the slot head asks for its queries apart; and the logits.
+    assert after["MatMulNBits"] == before["MatMul"] == 5 * layers + 1 + 1
     large = {tensor.name for tensor in quantised.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) == 2}
     assert large == {"embedding.weight", "head.offset.weight"}
 
@@ -87,8 +89,9 @@ def test_scales_stay_float32_and_embeddings_are_halved(exact: onnx.ModelProto, q
 
 def test_a_folder_with_both_lists_both_and_the_engine_runs_either(folder: Path) -> None:
     manifest = load_manifest(folder)
-    assert {name: entry.file for name, entry in manifest.graphs.items()} == GRAPHS
-    assert sorted(path.name for path in folder.iterdir()) == sorted([MANIFEST, TOKENIZER, *GRAPHS.values()])
+    files = {precision: GRAPHS[precision] for precision in ("float32", "int8")}
+    assert {name: entry.file for name, entry in manifest.graphs.items()} == files
+    assert sorted(path.name for path in folder.iterdir()) == sorted([MANIFEST, TOKENIZER, *files.values()])
     for entry in manifest.graphs.values():
         assert sha256_of(folder / entry.file) == entry.sha256
         assert b"site-packages" not in (folder / entry.file).read_bytes()
@@ -99,6 +102,29 @@ def test_a_folder_with_both_lists_both_and_the_engine_runs_either(folder: Path) 
     allowed = np.isfinite(exact)
     difference = np.abs(exact[allowed] - rounded[allowed])
     assert 0 < difference.max() < 0.2 * exact[allowed].std()
+
+
+def test_an_int8_graph_keeps_its_caches_in_half_and_goes_on_from_them(folder: Path) -> None:
+    """Most rows come out as from one pass, bit for bit; where a sum's last bit differs, some number rounds to another step."""
+    rows = np.arange(40)[None]
+    ids = np.random.default_rng(1).integers(5, TINY.vocabulary, (1, 40))
+
+    def asked(start: int, end: int) -> Rows:
+        inside = np.arange(end - start)[None]
+        return Rows(ids[:, start:end], rows[:, start:end], np.array([end - start]), inside, rows[:, start:end] + 1, inside + 1)
+
+    states = {name: load_infiller(folder, name).model.open() for name in ("float32", "int8")}
+    kept = {}
+    for name, state in states.items():
+        whole = state.run(asked(0, 40))
+        state.run(asked(0, 30))
+        state.keep(np.array([30]))
+        allowed = np.isfinite(whole[:, 30:])
+        kept[name] = np.abs(state.run(asked(30, 40))[allowed] - whole[:, 30:][allowed])
+    assert states["int8"].caches[0].dtype == np.float16
+    assert 2 * states["int8"].nbytes == states["float32"].nbytes
+    assert kept["float32"].max() < 1e-4
+    assert np.median(kept["int8"]) < 0.05
 
 
 def test_an_export_without_int8_leaves_none_behind(folder: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

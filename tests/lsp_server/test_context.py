@@ -202,3 +202,20 @@ def test_any_passage_fits_and_keeps_what_is_beside_its_holes(
     holes = find_markers(buffer, tree, max_tokens=3)[: largest_budget(narrow) // 3][:8]
     if holes:
         check(buffer, holes, passage_for(buffer, tree, holes, narrow), narrow)
+
+
+def test_typing_seldom_moves_what_is_cut(infiller: Infiller) -> None:
+    """Three lines are typed in the middle of a file that doesn't fit: most passages begin and end where the one before did."""
+    typed = "total = sum(first for first in self.values if first > 0)\n        if not total:\n            raise ValueError(f'no {self}')"
+    head, tail = CLASS.split("        return first - 40\n")
+    narrow = Narrowed(infiller, 400)
+    moved, previous = 0, None
+    for end in range(8, len(typed) + 1):
+        buffer = Buffer((head + "        " + typed[:end] + "\n" + tail).encode(), "t.py")
+        cursor = len((head + "        " + typed[:end]).encode())
+        made = passage_for(buffer, parse(buffer.source, "python"), (Hole(cursor, cursor, "range", 32),), narrow)
+        check(buffer, (Hole(cursor, cursor, "range", 32),), made, narrow)
+        around = made.pieces[0].removesuffix(typed[:end]), made.pieces[1]
+        moved += previous is not None and around != previous
+        previous = around
+    assert moved <= 6

@@ -1,0 +1,203 @@
+"""The draft head: guesses the tokens that follow a slot, one after another, from the slot's own state. Trained on a finished model.
+
+A pass of the model answers for one slot after another. What its slot row was read from (`states`) says a good deal about the
+tokens behind it, too. The draft head is a recurrence over slots: from the state of a slot and the token it got, the state of
+the next slot. It sees the token that was drawn, which a slot row further ahead in the same pass can't, and costs a small share of
+a pass (the idea of sequentially dependent draft heads: Ankner et al., "Hydra", arXiv 2402.05109).
+
+Its guesses are proposals: whatever they are, verified fills keep the model's distribution. So it is trained to agree with the model,
+not with the text: cross-entropy to the model's own distributions, several slots ahead, the model left as it is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from engine.errors import LacunaError
+from export import corpus
+from export.examples import IGNORED, Batch, Windows
+from export.model import AsArm, FeedForward, ModelConfig
+from export.train import TOKENIZER, load_checkpoint
+from export.validation import draw_passages, encode_passages, visibility
+
+DRAFT_HEAD = "draft_head.pt"
+AHEAD = 5  # slots that the recurrence is unrolled over
+_STRETCH = 128  # rows of a line that guess
+_MUON_RATE, _ADAM_RATE = 0.02, 1.5e-3
+_WARMUP, _DECAY = 20, 0.5
+_SEED = 11
+_VALIDATION_LINES = 64
+
+
+class DraftHead(nn.Module):
+    """States of slots `[..., width]` and the embedded tokens these got `[..., width]` to states of the slots after them."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.mix = nn.Linear(2 * config.width, config.width, bias=False)
+        self.feed_forward_norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.feed_forward = FeedForward(config)
+        self.out_norm = nn.RMSNorm(config.width, eps=1e-6)
+
+    def forward(self, states: Tensor, embedded: Tensor) -> Tensor:
+        x = self.mix(torch.cat((states, embedded), -1))
+        x = x + self.feed_forward(self.feed_forward_norm(x))
+        out: Tensor = self.out_norm(x)
+        return out
+
+
+class DraftStep(nn.Module):
+    """What is exported: states `[N, width]` and tokens `[N]` to states `[N, width]` and logits `[N, V]`."""
+
+    def __init__(self, model: AsArm, head: DraftHead) -> None:
+        super().__init__()
+        self.model, self.head = model, head
+
+    def forward(self, states: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        following = self.head(states, self.model.embed(ids))
+        return following, self.model.logits(following)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the guesses agree with the model, by slots ahead (1 to `AHEAD`), on held-out passages.
+
+    `overlap`: the mean probability that a draft is accepted, sum of min(p, q), earlier tokens given; `top`: how often both
+    find the same token likeliest.
+    """
+
+    overlap: tuple[float, ...]
+    top: tuple[float, ...]
+
+
+def train_draft_head(corpus_folder: Path, run: Path, tokens: float) -> Agreement:
+    """Train on `tokens` rows of the corpus and write `draft_head.pt` into the run; returns its agreement on held-out passages.
+
+    Raises LacunaError for a run without a whole checkpoint, and what `export.corpus.load` raises.
+    """
+    state = load_checkpoint(run)
+    recipe = state["recipe"]
+    model = AsArm(ModelConfig(**recipe["model"]))
+    model.load_state_dict(state["model"])
+    model.requires_grad_(False).eval()
+    tokenizer = Tokenizer.from_file(str(run / TOKENIZER))
+    tokenizer.encode_special_tokens = True
+    rows, lines = int(recipe["rows"]), int(recipe["batch"])
+    torch.manual_seed(_SEED)
+    head = DraftHead(model.config)
+    matrices = [p for p in head.parameters() if p.ndim == 2]
+    optimizers: list[tuple[torch.optim.Optimizer, float]] = [
+        (torch.optim.Muon(matrices, lr=_MUON_RATE, weight_decay=0.01), _MUON_RATE),
+        (torch.optim.AdamW([p for p in head.parameters() if p.ndim == 1], lr=_ADAM_RATE, weight_decay=0.0), _ADAM_RATE),
+    ]
+    steps = max(1, round(tokens / (lines * rows)))
+    batches = _batches(Windows(corpus.load(corpus_folder, "train"), tokenizer, rows, _SEED), lines)
+    generator = torch.Generator().manual_seed(_SEED)
+    began = time.perf_counter()
+    bar = tqdm(range(steps), desc="draft head", unit="step", mininterval=2)
+    for step in bar:
+        loss = _loss(model, head, next(batches), generator)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        rate = min(1.0, (step + 1) / _WARMUP) * min(1.0, (steps - step) / max(1.0, _DECAY * steps))
+        for optimizer, full in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * full
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
+    passages = draw_passages(corpus.load(corpus_folder, "held_out"), rows, _VALIDATION_LINES, _SEED)
+    agreement = measure_agreement(model, head, encode_passages(passages, tokenizer, rows))
+    weights = {"head": head.state_dict(), "tokens": steps * lines * rows, "seconds": round(time.perf_counter() - began)}
+    try:
+        torch.save(weights, run / DRAFT_HEAD)
+    except (OSError, RuntimeError) as error:
+        raise LacunaError(f"the draft head can't be written to {run} ({error}); make room and try again") from None
+    return agreement
+
+
+def load_draft_head(run: Path, config: ModelConfig) -> DraftHead | None:
+    """The run's draft head, rounded to float16 precision, or None where none was trained. Raises LacunaError for a damaged one."""
+    path = run / DRAFT_HEAD
+    if not path.exists():
+        return None
+    head = DraftHead(config)
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        head.load_state_dict({name: weight.half().float() for name, weight in saved["head"].items()})
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise LacunaError(f"the draft head {path} is damaged or of another model ({type(error).__name__}); train it again") from None
+    return head.eval()
+
+
+def _batches(windows: Windows, lines: int) -> Iterator[Batch]:
+    index = 0
+    while True:
+        yield _stack([windows[index + line] for line in range(lines)])
+        index += lines
+
+
+def _stack(lines: list[Batch]) -> Batch:
+    return Batch(*(torch.stack(parts) for parts in zip(*lines, strict=True)))
+
+
+@dataclass(frozen=True)
+class _Guesses:
+    """By slots ahead: logits of the head `[N, V]` and of the model `[N, V]`, of the rows where both speak of the same slot."""
+
+    head: list[Tensor]
+    model: list[Tensor]
+
+
+def _guess(model: AsArm, head: DraftHead, batch: Batch, start: int, length: int) -> _Guesses:
+    """Guesses from the rows `start` to `start + length` of each line, each unrolled over the tokens that really follow."""
+    asked = torch.arange(start, start + length + AHEAD)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        none = torch.zeros(len(batch.ids), 0, dtype=torch.int64)
+        states, _ = model.train_states(batch.ids, batch.positions, batch.targets, visibility(batch), none, none)
+        truth = model.logits(states[:, asked])
+    found_head, found_model = [], []
+    with torch.autocast("cpu", torch.bfloat16):
+        state = states[:, start : start + length]
+        same = batch.labels[:, start : start + length] != IGNORED
+        for ahead in range(1, AHEAD + 1):
+            places = slice(start + ahead, start + ahead + length)
+            state = head(state, model.embed(batch.ids[:, places]))
+            # One slot further each: the row's own token stands where the last one was asked for, and it asks for the next place.
+            same = same & (batch.labels[:, places] != IGNORED) & (batch.first[:, places] == batch.first[:, start : start + length])
+            same = same & (batch.targets[:, places] == batch.targets[:, start : start + length] + ahead)
+            found_head.append(model.logits(state[same]))
+            found_model.append(truth[:, ahead : ahead + length][same])
+    return _Guesses(found_head, found_model)
+
+
+def _loss(model: AsArm, head: DraftHead, batch: Batch, generator: torch.Generator) -> Tensor:
+    """Mean cross-entropy (nats) of the guesses to the model's own distributions."""
+    start = int(torch.randint(0, batch.ids.shape[1] - _STRETCH - AHEAD, (), generator=generator))
+    guesses = _guess(model, head, batch, start, _STRETCH)
+    return torch.stack(
+        [F.cross_entropy(ours.float(), theirs.float().softmax(-1)) for ours, theirs in zip(guesses.head, guesses.model, strict=True)]
+    ).mean()
+
+
+@torch.no_grad()
+def measure_agreement(model: AsArm, head: DraftHead, lines: list[Batch], at_once: int = 8) -> Agreement:
+    """Over all rows of `lines` but their last few."""
+    overlaps, tops, counts = torch.zeros(AHEAD), torch.zeros(AHEAD), torch.zeros(AHEAD)
+    for first in range(0, len(lines), at_once):
+        batch = _stack(lines[first : first + at_once])
+        guesses = _guess(model, head, batch, 0, batch.ids.shape[1] - AHEAD)
+        for ahead, (ours, theirs) in enumerate(zip(guesses.head, guesses.model, strict=True)):
+            overlaps[ahead] += torch.minimum(ours.float().softmax(-1), theirs.float().softmax(-1)).sum()
+            tops[ahead] += (ours.argmax(-1) == theirs.argmax(-1)).sum()
+            counts[ahead] += len(ours)
+    return Agreement(tuple((overlaps / counts).tolist()), tuple((tops / counts).tolist()))

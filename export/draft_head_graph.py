@@ -1,0 +1,27 @@
+"""The draft head as an ONNX graph, op by op: what `export.draft_head.DraftStep` says."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import helper
+
+from export.draft_head import DraftHead
+from export.graph_builder import GraphBuilder
+from export.model import AsArm
+
+_FLOAT, _INT = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+
+
+def draft_head_to_onnx(model: AsArm, head: DraftHead) -> onnx.ModelProto:
+    """States `[N, width]` and tokens `ids` `[N]` to `next_states` `[N, width]` and `logits` `[N, V]`, all float32."""
+    config = model.config
+    weights = {**dict(model.named_parameters()), **{f"draft_head.{name}": each for name, each in head.named_parameters()}}
+    build = GraphBuilder({name: each.detach().numpy() for name, each in weights.items()})
+    together = build.op("Concat", "states", build.embedded("ids", config.width), axis=-1)
+    (x,) = build.products(together, "draft_head.mix")
+    x = build.op("Add", x, build.feed_forward(build.norm(x, "draft_head.feed_forward_norm"), "draft_head.feed_forward"))
+    build.logits(build.norm(x, "draft_head.out_norm", out="next_states"))
+    value = helper.make_tensor_value_info
+    inputs = [value("states", _FLOAT, ["rows", config.width]), value("ids", _INT, ["rows"])]
+    outputs = [value("next_states", _FLOAT, ["rows", config.width]), value("logits", _FLOAT, ["rows", config.vocabulary])]
+    return build.model("draft_head", inputs, outputs)

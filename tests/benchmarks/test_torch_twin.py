@@ -1,0 +1,50 @@
+"""The twin of an exported graph has the weights that went into it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.torch_twin import load_twin
+from engine.errors import ModelError
+from engine.local import DEFAULT_MODEL
+from engine.manifest import Manifest, load_manifest
+from export.as_arm_graph import to_onnx
+from export.model import AsArm, ModelConfig
+from export.onnx_graph import stored_as_half
+
+CONFIG = ModelConfig(vocabulary=300, width=32, layers=2, heads=2, hidden=48)
+
+
+def manifest_of(config: ModelConfig) -> Manifest:
+    return dataclasses.replace(
+        load_manifest(DEFAULT_MODEL),
+        vocabulary=config.vocabulary,
+        layers=config.layers,
+        heads=config.heads,
+        head_size=config.head_size,
+    )
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_every_weight_comes_back(tied: bool, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, tied=tied)
+    model = AsArm(config)
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight)
+    file = tmp_path / "model.onnx"
+    file.write_bytes(stored_as_half(to_onnx(model)))
+    twin = load_twin(file, manifest_of(config))
+    assert twin.config == config
+    for (name, ours), theirs in zip(twin.named_parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-2, rtol=1e-3, msg=name)
+
+
+def test_a_graph_of_another_shape_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(stored_as_half(to_onnx(AsArm(CONFIG))))
+    with pytest.raises(ModelError, match=r"holds no weight blocks\.2"):
+        load_twin(file, manifest_of(dataclasses.replace(CONFIG, layers=3)))
