@@ -113,6 +113,18 @@ def _train(arguments: argparse.Namespace) -> None:
     print(f"held out: {losses}")
 
 
+def _draft_head(arguments: argparse.Namespace) -> None:
+    from export.draft_head import train_draft_head
+
+    agreement = train_draft_head(arguments.corpus, arguments.run_folder, arguments.tokens)
+    if arguments.json:
+        print(json.dumps(dataclasses.asdict(agreement)))
+        return
+    print("slots ahead  drafts accepted  same likeliest token  (held out, temperature 1, earlier tokens given)")
+    for ahead, (overlap, top) in enumerate(zip(agreement.overlap, agreement.top, strict=True), 1):
+        print(f"{ahead:11}  {overlap:15.1%}  {top:20.1%}")
+
+
 def _onnx(arguments: argparse.Namespace) -> None:
     from export.compare_precisions import as_table, compare_precisions
     from export.corpus_summary import summarise
@@ -123,7 +135,8 @@ def _onnx(arguments: argparse.Namespace) -> None:
     name = arguments.name or arguments.run_folder.resolve().name
     exported = export_model(arguments.run_folder, out, name, summary, {}, int8=arguments.int8)
     size = sum((out / entry.file).stat().st_size for entry in exported.manifest.graphs.values())
-    print(f"{out}: {exported.manifest.parameters:,} parameters, {size / 1e6:.1f} MB")
+    drafts = "a draft head" if exported.manifest.draft_head else "no draft head (lacuna-export draft-head trains one)"
+    print(f"{out}: {exported.manifest.parameters:,} parameters, {size / 1e6:.1f} MB, {drafts}")
     difference = exported.difference
     print(
         f"ONNX Runtime and torch differ by at most {difference.logits:.1e} in logits, "
@@ -260,6 +273,14 @@ def _parser() -> argparse.ArgumentParser:
         "--micro-batch", type=_count, metavar="N", help="lines at once, where memory is short (default: the recipe's batch)"
     )
     command.add_argument("--start-from", type=Path, metavar="RUN", help="begin a new run with another run's weights and tokenizer")
+
+    command = add(
+        "draft-head", _draft_head, "Train the draft head of a finished run, which makes its fills come faster, or train it further."
+    )
+    command.add_argument("corpus", type=Path, metavar="CORPUS", help="a folder made by lacuna-export corpus")
+    command.add_argument("run_folder", type=Path, metavar="RUN", help="a folder made by lacuna-export train; its model stays as it is")
+    command.add_argument("--tokens", type=_amount, required=True, metavar="N", help="tokens to train on now: 500k, 6M")
+    command.add_argument("--json", action="store_true", help="print the figures as JSON")
 
     command = add("onnx", _onnx, "Export a run's last checkpoint as a model folder, checked against torch.")
     command.add_argument("run_folder", type=Path, metavar="RUN", help="a folder made by lacuna-export train")

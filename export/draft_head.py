@@ -11,7 +11,6 @@ not with the text: cross-entropy to the model's own distributions, several slots
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from engine.errors import LacunaError
 from export import corpus
 from export.examples import IGNORED, Batch, Windows
 from export.model import AsArm, FeedForward, ModelConfig
-from export.train import TOKENIZER, load_checkpoint
+from export.train import TOKENIZER, StopOnSignal, load_checkpoint
 from export.validation import draw_passages, encode_passages, visibility
 
 DRAFT_HEAD = "draft_head.pt"
@@ -82,7 +81,8 @@ class Agreement:
 def train_draft_head(corpus_folder: Path, run: Path, tokens: float) -> Agreement:
     """Train on `tokens` rows of the corpus and write `draft_head.pt` into the run; returns its agreement on held-out passages.
 
-    Raises LacunaError for a run without a whole checkpoint, and what `export.corpus.load` raises.
+    A head that the run has already is trained further, on other rows. SIGINT and SIGTERM stop it cleanly. Raises LacunaError
+    for a run without a whole checkpoint, for a damaged head, and what `export.corpus.load` raises.
     """
     state = load_checkpoint(run)
     recipe = state["recipe"]
@@ -94,30 +94,36 @@ def train_draft_head(corpus_folder: Path, run: Path, tokens: float) -> Agreement
     rows, lines = int(recipe["rows"]), int(recipe["batch"])
     torch.manual_seed(_SEED)
     head = DraftHead(model.config)
+    before = _load(run, head)
     matrices = [p for p in head.parameters() if p.ndim == 2]
     optimizers: list[tuple[torch.optim.Optimizer, float]] = [
         (torch.optim.Muon(matrices, lr=_MUON_RATE, weight_decay=0.01), _MUON_RATE),
         (torch.optim.AdamW([p for p in head.parameters() if p.ndim == 1], lr=_ADAM_RATE, weight_decay=0.0), _ADAM_RATE),
     ]
     steps = max(1, round(tokens / (lines * rows)))
-    batches = _batches(Windows(corpus.load(corpus_folder, "train"), tokenizer, rows, _SEED), lines)
-    generator = torch.Generator().manual_seed(_SEED)
-    began = time.perf_counter()
+    batches = _batches(Windows(corpus.load(corpus_folder, "train"), tokenizer, rows, _SEED), lines, before // rows)
+    generator = torch.Generator().manual_seed(_SEED + before)
     bar = tqdm(range(steps), desc="draft head", unit="step", mininterval=2)
-    for step in bar:
-        loss = _loss(model, head, next(batches), generator)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
-        rate = min(1.0, (step + 1) / _WARMUP) * min(1.0, (steps - step) / max(1.0, _DECAY * steps))
-        for optimizer, full in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate * full
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
+    done = 0
+    with StopOnSignal() as stop:
+        for step in bar:
+            if stop.asked:
+                bar.write(f"stopped at step {step} of {steps}; the same command trains further")
+                break
+            loss = _loss(model, head, next(batches), generator)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+            rate = min(1.0, (step + 1) / _WARMUP) * min(1.0, (steps - step) / max(1.0, _DECAY * steps))
+            for optimizer, full in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * full
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+            done += lines * rows
+            bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
     passages = draw_passages(corpus.load(corpus_folder, "held_out"), rows, _VALIDATION_LINES, _SEED)
     agreement = measure_agreement(model, head, encode_passages(passages, tokenizer, rows))
-    weights = {"head": head.state_dict(), "tokens": steps * lines * rows, "seconds": round(time.perf_counter() - began)}
+    weights = {"head": head.state_dict(), "tokens": before + done}
     try:
         torch.save(weights, run / DRAFT_HEAD)
     except (OSError, RuntimeError) as error:
@@ -127,20 +133,29 @@ def train_draft_head(corpus_folder: Path, run: Path, tokens: float) -> Agreement
 
 def load_draft_head(run: Path, config: ModelConfig) -> DraftHead | None:
     """The run's draft head, rounded to float16 precision, or None where none was trained. Raises LacunaError for a damaged one."""
-    path = run / DRAFT_HEAD
-    if not path.exists():
-        return None
     head = DraftHead(config)
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        head.load_state_dict({name: weight.half().float() for name, weight in saved["head"].items()})
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise LacunaError(f"the draft head {path} is damaged or of another model ({type(error).__name__}); train it again") from None
+    if not _load(run, head):
+        return None
+    head.load_state_dict({name: weight.half().float() for name, weight in head.state_dict().items()})
     return head.eval()
 
 
-def _batches(windows: Windows, lines: int) -> Iterator[Batch]:
-    index = 0
+def _load(run: Path, head: DraftHead) -> int:
+    """Give `head` the run's weights; returns the rows they were trained on, 0 where there are none."""
+    path = run / DRAFT_HEAD
+    if not path.exists():
+        return 0
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        head.load_state_dict(saved["head"])
+        return int(saved["tokens"])
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise LacunaError(
+            f"the draft head {path} is damaged or of another model ({type(error).__name__}); remove it and train it again"
+        ) from None
+
+
+def _batches(windows: Windows, lines: int, index: int) -> Iterator[Batch]:
     while True:
         yield _stack([windows[index + line] for line in range(lines)])
         index += lines
@@ -181,12 +196,16 @@ def _guess(model: AsArm, head: DraftHead, batch: Batch, start: int, length: int)
 
 
 def _loss(model: AsArm, head: DraftHead, batch: Batch, generator: torch.Generator) -> Tensor:
-    """Mean cross-entropy (nats) of the guesses to the model's own distributions."""
-    start = int(torch.randint(0, batch.ids.shape[1] - _STRETCH - AHEAD, (), generator=generator))
-    guesses = _guess(model, head, batch, start, _STRETCH)
-    return torch.stack(
-        [F.cross_entropy(ours.float(), theirs.float().softmax(-1)) for ours, theirs in zip(guesses.head, guesses.model, strict=True)]
-    ).mean()
+    """Cross-entropy (nats) of the guesses to the model's own distributions: the mean over slots ahead of means over rows."""
+    rows = batch.ids.shape[1]
+    length = min(_STRETCH, rows - AHEAD)
+    start = int(torch.randint(0, rows - AHEAD - length + 1, (), generator=generator))
+    guesses = _guess(model, head, batch, start, length)
+    sums = [
+        F.cross_entropy(ours.float(), theirs.float().softmax(-1), reduction="sum") / max(1, len(ours))
+        for ours, theirs in zip(guesses.head, guesses.model, strict=True)
+    ]
+    return torch.stack(sums).mean()
 
 
 @torch.no_grad()
@@ -200,4 +219,4 @@ def measure_agreement(model: AsArm, head: DraftHead, lines: list[Batch], at_once
             overlaps[ahead] += torch.minimum(ours.float().softmax(-1), theirs.float().softmax(-1)).sum()
             tops[ahead] += (ours.argmax(-1) == theirs.argmax(-1)).sum()
             counts[ahead] += len(ours)
-    return Agreement(tuple((overlaps / counts).tolist()), tuple((tops / counts).tolist()))
+    return Agreement(tuple((overlaps / counts.clamp(min=1)).tolist()), tuple((tops / counts.clamp(min=1)).tolist()))

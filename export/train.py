@@ -78,13 +78,13 @@ def make_optimizers(model: AsArm, recipe: Recipe) -> list[torch.optim.Optimizer]
     ]
 
 
-class _StopOnSignal:
+class StopOnSignal:
     """Turns the first SIGINT or SIGTERM into a clean stop after the step."""
 
     def __init__(self) -> None:
         self.asked = False
 
-    def __enter__(self) -> _StopOnSignal:
+    def __enter__(self) -> StopOnSignal:
         self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
@@ -286,7 +286,7 @@ def _loop(run: Path, state: State, work: _Steps, steps: int, validate: Callable[
     next_validation = state.seconds + validate_every * 60
     last = None
     bar = tqdm(total=steps, initial=state.step, unit="step", desc=recipe.name, mininterval=2, disable=not team.leads)
-    with _StopOnSignal() as stop, bar:
+    with StopOnSignal() as stop, bar:
         while state.step < steps and not team.any(stop.asked):
             began = time.perf_counter()
             loss, draft_loss = work.backward()

@@ -7,7 +7,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,10 @@ import pytest
 from engine.errors import ModelError
 from engine.local import DEFAULT_MODEL, load_infiller
 from engine.manifest import MANIFEST, Manifest, checked_file, load_manifest, sha256_of
+from engine.onnx_draft_head import OnnxDraftHead
 from engine.onnx_model import OnnxModel
+from engine.options import FillOptions
+from engine.passage import Passage
 from engine.sequence import SpecialIds
 from engine.text import Text
 
@@ -108,6 +111,8 @@ WRONG: list[tuple[str, object]] = [
     ("graphs", {}),
     ("graphs", {"float32": "model.onnx"}),
     ("graphs", {"float32": {"file": "../model.onnx", "sha256": DIGEST}}),
+    ("draft_head", {}),
+    ("draft_head", {"file": "../draft_head.onnx", "sha256": DIGEST}),
     ("window", 65),  # beyond the longest position
     ("tokenizer", None),
     ("tokenizer", {"file": "tokenizer.json"}),
@@ -172,7 +177,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Change the raw manifest, then make all its hashes right again."""
     raw = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     change(raw)
-    for entry in (raw["tokenizer"], *raw["graphs"].values()):
+    for entry in (raw["tokenizer"], raw["draft_head"], *raw["graphs"].values()):
         entry["sha256"] = sha256_of(folder / entry["file"])
     written(folder, raw)
 
@@ -181,7 +186,7 @@ def nothing(raw: dict[str, Any]) -> None:
     """Leave the manifest's fields as they are."""
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "model.onnx"])
+@pytest.mark.parametrize("name", ["tokenizer.json", "model.onnx", "draft_head.onnx"])
 @pytest.mark.parametrize("damage", ["truncated", "altered", "removed"])
 def test_a_damaged_file_is_refused(name: str, damage: str, copied: Path) -> None:
     path = copied / name
@@ -218,6 +223,38 @@ def test_a_graph_that_is_none_is_refused(copied: Path) -> None:
     edit(copied, nothing)
     with pytest.raises(ModelError, match=r"model\.onnx can't be loaded by ONNX Runtime"):
         OnnxModel(copied, load_manifest(copied))
+
+
+def test_a_draft_head_that_is_none_or_another_model_s_is_refused(copied: Path) -> None:
+    head = copied / "draft_head.onnx"
+    whole = head.read_bytes()
+    head.write_bytes(b"not a graph")
+    edit(copied, nothing)
+    with pytest.raises(ModelError, match=r"draft_head\.onnx can't be loaded by ONNX Runtime"):
+        load_infiller(copied)
+    shutil.copy(copied / "model.onnx", head)
+    edit(copied, nothing)
+    with pytest.raises(ModelError) as foreign:
+        load_infiller(copied)
+    assert_one_sentence(foreign, "draft_head.onnx", "inputs and outputs")
+    head.write_bytes(whole)
+    edit(copied, nothing)
+    manifest = load_manifest(copied)
+    for other in (replace(manifest, vocabulary=manifest.vocabulary + 1), replace(manifest, heads=manifest.heads + 1)):
+        with pytest.raises(ModelError) as wrong:
+            OnnxDraftHead(head, other)
+        assert_one_sentence(wrong, "draft_head.onnx", "another width or vocabulary")
+
+
+def test_a_model_needs_no_draft_head(copied: Path) -> None:
+    raw = json.loads((copied / MANIFEST).read_text(encoding="utf-8"))
+    raw["draft_head"] = None
+    written(copied, raw)
+    infiller = load_infiller(copied)
+    assert infiller.model.draft_head is None
+    passage = Passage(("def mean(values):\n    return sum(values) / ", "\n"), (12,))
+    one, other = (infiller.fill(passage, FillOptions(temperature=0, method=method)) for method in ("fused", "sequential"))
+    assert [fill.tokens for fill in one.suggestions[0].fills] == [fill.tokens for fill in other.suggestions[0].fills]
 
 
 @pytest.mark.parametrize("field", ["layers", "heads", "head_size", "vocabulary"])
