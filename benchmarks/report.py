@@ -58,12 +58,14 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     print()
 
 
-def write(out: Path, name: str, settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], figure: Figure) -> None:
-    """Write `<name>.json` and `<name>.png` into `out`, and say where they are."""
+def write(out: Path, name: str, settings: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], figure: Figure, **further: Figure) -> None:
+    """Write `<name>.json` and `<name>.png` into `out`, each further figure as `<name>_<its keyword>.png`, and say where they are."""
     record = {"benchmark": name, "settings": dict(settings), "machine": machine(), "rows": [dict(row) for row in rows]}
     (out / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    figure.savefig(out / f"{name}.png", dpi=120, bbox_inches="tight")
-    print(f"written: {out / name}.json, {out / name}.png")
+    figures = {name: figure, **{f"{name}_{key}": one for key, one in further.items()}}
+    for stem, one in figures.items():
+        one.savefig(out / f"{stem}.png", dpi=120, bbox_inches="tight")
+    print("written: " + ", ".join([f"{out / name}.json", *(f"{out / stem}.png" for stem in figures)]))
 
 
 def machine() -> dict[str, Any]:

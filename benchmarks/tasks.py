@@ -1,4 +1,4 @@
-"""Holes to fill: HumanEval's single lines, or lines of this project's own files."""
+"""Holes to fill: HumanEval's single lines and random spans, or lines of this project's own files."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import argparse
 import gzip
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+from benchmarks.infilling_tasks import RANDOM_SPAN, load_infilling_tasks
 from engine.errors import LacunaError
 from engine.infiller import Infiller
 from engine.passage import Passage
 
 _SINGLE_LINES = "HumanEval-SingleLineInfilling.jsonl.gz"
+_RANDOM_SPANS = "HumanEval random span"
 # As many slots as `lacuna fill` gives a marker that stands alone on its line.
 BUDGET = 64
 # Characters of a file kept before and after a hole of our own: near a whole window of prompt rows.
@@ -32,7 +35,10 @@ class Task:
 def add_options(parser: argparse.ArgumentParser, count: int) -> None:
     """The options that choose the tasks; `count` is the default number."""
     parser.add_argument(
-        "--data", type=Path, metavar="DIR", help=f"folder with {_SINGLE_LINES} (default: holes are lines of this project's own files)"
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder with HumanEval-Infilling's files (default: holes are lines of this project's own files)",
     )
     parser.add_argument("--tasks", type=int, metavar="N", default=count, help="number of tasks (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="chooses the tasks and seeds the draws (default: %(default)s)")
@@ -42,19 +48,30 @@ def load_tasks(data: Path | None, infiller: Infiller, count: int, seed: int) -> 
     """The source's name and `count` tasks, drawn with `seed` among those that fit the model's window.
 
     Without `data` the holes are lines of this project's own files. Raises LacunaError when the folder lacks the task
-    file or `count` is not positive.
+    file, none of its tasks fits, or `count` is not positive.
     """
     if count < 1:
         raise LacunaError(f"the number of tasks must be at least 1, not {count}")
     source, tasks = ("own files", list(_own_lines())) if data is None else ("HumanEval single line", list(_single_lines(data)))
-    random.Random(seed).shuffle(tasks)
-    chosen: list[Task] = []
-    for task in tasks:
-        if len(chosen) == count:
-            break
-        if _rows(task.passage, infiller) <= infiller.window:
-            chosen.append(task)
-    return source, chosen
+    return source, _draw(source, tasks, infiller, count, seed)
+
+
+def load_sources(data: Path | None, infiller: Infiller, count: int, seed: int) -> dict[str, list[Task]]:
+    """`count` tasks of every source by its name: `load_tasks`, and from `data` HumanEval's light random spans as well."""
+    source, tasks = load_tasks(data, infiller, count, seed)
+    if data is None:
+        return {source: tasks}
+    spans = [Task(task.name, Passage(task.pieces, (BUDGET,))) for task in load_infilling_tasks(data, RANDOM_SPAN, None, seed)]
+    return {source: tasks, _RANDOM_SPANS: _draw(_RANDOM_SPANS, spans, infiller, count, seed)}
+
+
+def _draw(source: str, tasks: Sequence[Task], infiller: Infiller, count: int, seed: int) -> list[Task]:
+    shuffled = list(tasks)
+    random.Random(seed).shuffle(shuffled)
+    fitting = list(islice((task for task in shuffled if _rows(task.passage, infiller) <= infiller.window), count))
+    if not fitting:
+        raise LacunaError(f"none of the tasks ({source}) fits into the {infiller.window} tokens that {infiller.model_name} takes")
+    return fitting
 
 
 def _rows(passage: Passage, infiller: Infiller) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from engine.manifest import Manifest, checked_file
 from engine.model import Rows
 from engine.onnx_draft_head import OnnxDraftHead, load_draft_head
 from engine.runtime import available_cores
-from engine.sequence import IntArray
+from engine.sequence import BoolArray, IntArray
 
+_COMMON, _FREE = -1, -2  # owners of rows in a cache that are no context's own
 _BLOCK = 64  # cache capacity grows by this many rows, so that it is rarely copied and never much too long
 
 # The pass by which threads are chosen: rows of either kind, over so many kept ones, and how often it is timed.
@@ -97,7 +99,7 @@ class OnnxModel:
     def _opened(self, rows: int) -> OnnxState:
         """One context whose first rows hold zeros."""
         shape = (1, self.manifest.heads, rows, self.manifest.head_size)
-        return OnnxState(self, [np.zeros(shape, dtype=self.cache_type) for _ in self.past_names], np.array([rows]))
+        return OnnxState(self, [np.zeros(shape, dtype=self.cache_type) for _ in self.past_names], rows)
 
     def _try_all_cores(self) -> None:
         cores, alone = available_cores(), self._pass_seconds()
@@ -111,7 +113,7 @@ class OnnxModel:
         """The least time that a decoding pass was seen to take."""
         index = np.arange(_TRIED_ROWS)[None]
         rows = Rows(index * 0, index, np.array([_TRIED_ROWS]), index, index + 1, index + 1)
-        inputs, seconds = self._opened(_TRIED_PAST).inputs(rows), []
+        inputs, seconds = self._opened(_TRIED_PAST).inputs(rows, _Laid.of(rows)), []
         for _ in range(_TRIALS):
             start = time.perf_counter()
             self.session.run(None, inputs)
@@ -134,77 +136,115 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
         ) from None
 
 
-class OnnxState:
-    """Contexts as per-layer caches `[B, H, capacity, D]`, of which the first `lengths[b]` rows are valid.
+@dataclass(frozen=True)
+class _Laid:
+    """A pass's real rows, one context's after another's: their contexts and indices in these, of content `[R]` and slot rows `[S']`."""
 
-    The visibility input hides the rest, so a cache is passed whole and never copied between passes.
+    context: IntArray
+    index: IntArray
+    slot_context: IntArray
+    slot_index: IntArray
+
+    @classmethod
+    def of(cls, rows: Rows) -> _Laid:
+        counts = rows.counts[:, None]
+        content = np.nonzero(np.arange(rows.ids.shape[1]) < counts)
+        slots = np.nonzero((rows.sources < counts) & (rows.sees <= counts))
+        return cls(*content, *slots)
+
+
+class OnnxState:
+    """Contexts that begin with the same rows, in one cache a layer `[1, H, capacity, D]`.
+
+    `owners` `[capacity]` says whose each row is: that of all contexts, of one of them, or free. Visibility is an input of
+    the graph, so a pass is one sequence of the real rows of all contexts, each of which sees its own alone: what contexts have in
+    common is kept once and read once, and neither padding nor a context that is finished costs anything.
     """
 
-    def __init__(self, model: OnnxModel, caches: list[CacheArray], lengths: IntArray) -> None:
+    def __init__(self, model: OnnxModel, caches: list[CacheArray], rows: int, contexts: int = 1) -> None:
         self.model = model
         self.caches = caches
-        self.lengths = lengths
-        self.states: NDArray[np.float32] = np.zeros((len(lengths), 0, 0), dtype=np.float32)
+        self.rows = rows
+        self.contexts = contexts
+        self.owners = np.full(caches[0].shape[2], _FREE)
+        self.owners[:rows] = _COMMON
+        self.states: NDArray[np.float32] = np.zeros((contexts, 0, 0), dtype=np.float32)
         self._new: list[CacheArray] = []
+        self._laid = _Laid(*(np.zeros(0, dtype=np.int64) for _ in range(4)))
 
     def run(self, rows: Rows) -> NDArray[np.float32]:
-        logits, self.states, *self._new = self.model.session.run(None, self.inputs(rows))
+        self._laid = _Laid.of(rows)
+        logits, states, *self._new = self.model.session.run(None, self.inputs(rows, self._laid))
         refuse_broken(logits, self.model.path)
         logits[..., self.model.never] = -np.inf
-        result: NDArray[np.float32] = logits
-        return result
+        self.states = self._apart(states, rows)
+        return self._apart(logits, rows)
 
-    def inputs(self, rows: Rows) -> dict[str, NDArray[Any]]:
+    def _apart(self, answers: NDArray[np.float32], rows: Rows) -> NDArray[np.float32]:
+        """Answers `[1, S', E]` to the real slot rows as `[B, S, E]`, 0 for padding."""
+        shape = (*rows.targets.shape, answers.shape[2])
+        if answers.shape[1] == rows.targets.size:
+            return answers.reshape(shape)
+        apart = np.zeros(shape, dtype=answers.dtype)
+        apart[self._laid.slot_context, self._laid.slot_index] = answers[0]
+        return apart
+
+    def inputs(self, rows: Rows, laid: _Laid) -> dict[str, NDArray[Any]]:
         """What the graph is given for a pass over `rows`."""
-        batch, content = rows.ids.shape
-        capacity = self.caches[0].shape[2]
-        past = np.arange(capacity) < self.lengths[:, None]
-        index = np.arange(content)
-        content_visibility = np.empty((batch, content, capacity + content), dtype=bool)
-        content_visibility[:, :, :capacity] = past[:, None]
-        content_visibility[:, :, capacity:] = index <= index[:, None]
-        slot_visibility = np.empty((batch, rows.targets.shape[1], capacity + content), dtype=bool)
-        slot_visibility[:, :, :capacity] = past[:, None]
-        slot_visibility[:, :, capacity:] = index < rows.sees[:, :, None]
+        slots = (laid.slot_context, laid.slot_index)
+        starts = np.cumsum(rows.counts) - rows.counts  # of each context's rows in the pass
+        same = laid.context == laid.context[:, None]
+        slot_same = laid.context == laid.slot_context[:, None]
         return {
-            "content_ids": rows.ids,
-            "content_positions": rows.positions,
-            "content_visibility": content_visibility,
-            "slot_sources": rows.sources,
-            "slot_targets": rows.targets,
-            "slot_visibility": slot_visibility,
+            "content_ids": rows.ids[laid.context, laid.index][None],
+            "content_positions": rows.positions[laid.context, laid.index][None],
+            "content_visibility": self._visible(laid.context, same & (laid.index <= laid.index[:, None])),
+            "slot_sources": (starts[laid.slot_context] + rows.sources[slots])[None],
+            "slot_targets": rows.targets[slots][None],
+            "slot_visibility": self._visible(laid.slot_context, slot_same & (laid.index < rows.sees[slots][:, None])),
             **dict(zip(self.model.past_names, self.caches, strict=True)),
         }
 
+    def _visible(self, contexts: IntArray, new: BoolArray) -> BoolArray:
+        """What rows of `contexts` `[R]` see, `[1, R, capacity + C]`: kept rows of all or their own, and of this pass's what `new` says."""
+        past = (self.owners == _COMMON) | (self.owners == contexts[:, None])
+        return np.concatenate((past, new), axis=1)[None]
+
     def keep(self, counts: IntArray) -> None:
-        lengths = self.lengths + counts
-        needed = int(lengths.max())
-        if needed > self.caches[0].shape[2]:
-            self._grow(-(-(needed + _BLOCK // 2) // _BLOCK) * _BLOCK)
-        for row, (start, end) in enumerate(zip(self.lengths, lengths, strict=True)):
-            if end > start:
-                for cache, new in zip(self.caches, self._new, strict=True):
-                    cache[row, :, start:end] = new[row, :, : end - start]
-        self.lengths = lengths
+        chosen = np.flatnonzero(self._laid.index < counts[self._laid.context])
+        end = self.rows + len(chosen)
+        if end > len(self.owners):
+            self._grow(-(-(end + _BLOCK // 2) // _BLOCK) * _BLOCK)
+        # A single context keeps its first rows: copied as they lie, which takes half as long.
+        picked = slice(len(chosen)) if self.contexts == 1 else chosen
+        for cache, new in zip(self.caches, self._new, strict=True):
+            cache[:, :, self.rows : end] = new[:, :, picked]
+        self.owners[self.rows : end] = _COMMON if self.contexts == 1 else self._laid.context[chosen]
+        self.rows = end
         self._new = []  # a context that is kept for later requests must not hold them a second time
 
     def _grow(self, capacity: int) -> None:
-        grown = []
-        for cache in self.caches:
-            larger = np.zeros((*cache.shape[:2], capacity, cache.shape[3]), dtype=cache.dtype)
-            larger[:, :, : cache.shape[2]] = cache
-            grown.append(larger)
-        self.caches = grown
+        self.caches = [self._copied(cache, self.rows, capacity) for cache in self.caches]
+        owners = np.full(capacity, _FREE)
+        owners[: self.rows] = self.owners[: self.rows]
+        self.owners = owners
 
     def fork(self, copies: int, rows: int | None = None) -> OnnxState:
-        if rows is None:
-            return OnnxState(self.model, [np.repeat(cache, copies, axis=0) for cache in self.caches], np.repeat(self.lengths, copies))
-        room = -(-rows // _BLOCK) * _BLOCK
-        caches = [np.repeat(cache[:, :, :room], copies, axis=0) for cache in self.caches]
-        return OnnxState(self.model, caches, np.full(copies, rows))
+        assert self.contexts == 1
+        rows = self.rows if rows is None else rows
+        capacity = -(-(rows + _BLOCK // 2) // _BLOCK) * _BLOCK
+        return OnnxState(self.model, [self._copied(cache, rows, capacity) for cache in self.caches], rows, copies)
+
+    @staticmethod
+    def _copied(cache: CacheArray, rows: int, capacity: int) -> CacheArray:
+        larger = np.zeros((*cache.shape[:2], capacity, cache.shape[3]), dtype=cache.dtype)
+        larger[:, :, :rows] = cache[:, :, :rows]
+        return larger
 
     def cut(self, rows: int) -> None:
-        self.lengths = np.array([rows])
+        assert self.contexts == 1
+        self.rows = rows
+        self.owners[rows:] = _FREE
 
     @property
     def nbytes(self) -> int:

@@ -13,6 +13,8 @@ Invariants: those of `one_pass`. Passes <= tokens.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from engine.decoders.base import Draw, Drawing, Prefilled
@@ -27,7 +29,7 @@ from engine.sequence import BoolArray, IntArray
 _WEIGHTS = (0.05, 0.2, 0.35, 0.5, 0.6, 0.6)
 assert len(_WEIGHTS) == LONGEST
 # One more draft costs about this share of what the token that it may save does.
-_WORTH = 0.4
+_WORTH = 0.5
 _MOST = 16
 
 
@@ -50,12 +52,12 @@ class _Mixed:
         self._head = prefilled.draft_head
         self._vocabulary = prefilled.logits.shape[-1]
         self._ngrams = NGrams(prefilled.sequence)
-        self._known: dict[tuple[int, ...], Following | None] = {}
+        self._known: dict[tuple[int, ...], _Match | None] = {}
         self._seen = [0] * copies
         # The text right before the next slot: what stands before its hole, and the hole's own tokens so far.
         self._emitted: list[tuple[int, ...]] = [()] * copies
         self._contexts: list[tuple[int, ...]] = []
-        self._matches: list[Following | None] = []
+        self._matches: list[_Match | None] = []
 
     def begin(self, drawing: Drawing, last: IntArray, states: FloatArray) -> None:
         for row, (slots, tokens) in enumerate(zip(drawing.slots, drawing.tokens, strict=True)):
@@ -85,12 +87,8 @@ class _Mixed:
             logs = log_softmax(self._chain.bar_end_marks(logits[:, None], slots[:, None])[:, 0])
         for row, match in enumerate(self._matches):
             if match is not None:
-                chances = np.log(match.counts / match.counts.sum())
-                if self._head is not None:
-                    share = _WEIGHTS[match.length - 1]
-                    logs[row] += np.log1p(-share)
-                    chances += np.log(share)
-                logs[row, match.tokens] = np.logaddexp(logs[row, match.tokens], chances)
+                logs[row] += match.rest
+                logs[row, match.tokens] = np.logaddexp(logs[row, match.tokens], match.logs)
         # Drafts were accepted about as often as the square root of their proposal's largest probability says, at all temperatures.
         self._likely = self._likely * np.exp(logs.max(axis=-1) / 2)
         return sampler.probabilities(logs)
@@ -99,7 +97,25 @@ class _Mixed:
         self._last = tokens
         self._contexts = [(*context, token) for context, token in zip(self._contexts, tokens.tolist(), strict=True)]
 
-    def _match(self, context: tuple[int, ...]) -> Following | None:
+    def _match(self, context: tuple[int, ...]) -> _Match | None:
         if context not in self._known:
-            self._known[context] = self._ngrams.following(context)
+            found = self._ngrams.following(context)
+            self._known[context] = None if found is None else _Match.of(found, alone=self._head is None)
         return self._known[context]
+
+
+@dataclass(frozen=True)
+class _Match:
+    """What n-grams add to a proposal: `logs` `[N]` of `tokens` `[N]`, with their share in it, and the log of the share left to the head."""
+
+    tokens: IntArray
+    logs: Probabilities
+    rest: float
+
+    @classmethod
+    def of(cls, found: Following, *, alone: bool) -> _Match:
+        logs = np.log(found.counts / found.counts.sum())
+        if alone:
+            return cls(found.tokens, logs, 0.0)
+        share = _WEIGHTS[found.length - 1]
+        return cls(found.tokens, logs + np.log(share), float(np.log1p(-share)))
