@@ -1,4 +1,4 @@
-# make demo | test | check | bench | bench-model — each sets up its own virtual environment first. Python 3.11 or newer.
+# make demo | test | check | bench | bench-model | bench-versus — each sets up its own virtual environment first. Python 3.11 or newer.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ DATA ?=
 CORPUS ?= runs/corpus
 TORCH := 2.13.0
 
-.PHONY: demo test check bench bench-model picture clean
+.PHONY: demo test check bench bench-model bench-versus picture clean
 
 DEMO := -n 3 --seed 1
 
@@ -32,6 +32,13 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.passes
 	$(BIN)/python -m benchmarks.decoders $(if $(DATA),--data $(DATA))
 	$(BIN)/python -m benchmarks.cache $(if $(DATA),--data $(DATA))
+	$(BIN)/python -m benchmarks.growth
+
+# Against llama.cpp, which is compiled first.
+bench-versus: $(VENV)/.dev
+	CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF" $(BIN)/python -m pip install -q --disable-pip-version-check -e '.[versus]'
+	$(BIN)/python -m benchmarks.versus_llamacpp
+	$(BIN)/python -m benchmarks.versus_llamacpp --shape base
 
 # What the default model is worth. Needs DATA and CORPUS.
 bench-model: $(VENV)/.dev

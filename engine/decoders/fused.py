@@ -26,7 +26,7 @@ from engine.sampling import Probabilities, Sampler, log_softmax
 from engine.sequence import BoolArray, IntArray
 
 # What matches of 1, 2, ... tokens weigh in a proposal beside the draft head.
-_WEIGHTS = (0.05, 0.2, 0.35, 0.5, 0.6, 0.6)
+_WEIGHTS = (0.05, 0.25, 0.5, 0.75, 0.9, 0.97)
 assert len(_WEIGHTS) == LONGEST
 # One more draft costs about this share of what the token that it may save does.
 _WORTH = 0.5

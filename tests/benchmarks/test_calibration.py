@@ -59,9 +59,9 @@ def test_the_probabilities_are_those_that_a_score_has(infiller: LocalInfiller) -
     fills = [[*infiller.text.encode(text), infiller.model.eoh] for text in ("a + b", "2")]
     logits = conditionals(infiller.model, infiller.sequence(passage), fills)
     found = judged(logits, np.concatenate(fills), infiller.model.eoh)
-    assert -found["losses"][:, AS_IT_IS].sum() == pytest.approx(score.logprob)
+    assert -found["losses"][:, AS_IT_IS].sum() == pytest.approx(score.logprob, abs=1e-3)
     best = [token.alternatives[0][1] for hole in score.holes for token in hole]
-    assert found["top"] == pytest.approx(best)
+    assert found["top"] == pytest.approx(best, abs=1e-4)
 
 
 def test_every_token_is_counted_once_in_all_and_once_by_kind(tokens: Tokens) -> None:

@@ -127,7 +127,9 @@ def test_every_way_fills_and_is_judged(way: Way, data: Path, infiller: LocalInfi
     outcomes = Runner(infiller, court, lambda: calls.append(1)).run(tasks, way)
     assert len(outcomes) == len(calls) == 3
     again = Runner(infiller, court, lambda: None).run(tasks, way)
-    assert [each.filled for each in outcomes] == [each.filled for each in again]
+    assert [each.filled.texts for each in outcomes] == [each.filled.texts for each in again]
+    # The second time prompts are known already, which differs by rounding.
+    assert [each.filled.logprob for each in outcomes] == pytest.approx([each.filled.logprob for each in again], abs=1e-3)
     for each in outcomes:
         assert (each.verdict == "incomplete") == (each.filled.texts is None)
         if way.mode == "told":
@@ -199,7 +201,7 @@ def test_pairs_gain_where_the_joint_fill_passes(data: Path, infiller: LocalInfil
     found = pair(runner, "greedy", joint, single)
     assert (found.passing.value, found.compared) == (1.0, 0)
     assert np.isnan(found.loglikelihood.value)
-    assert pair(runner, "greedy", joint, joint).loglikelihood.value == 0.0
+    assert pair(runner, "greedy", joint, joint).loglikelihood.value == pytest.approx(0.0, abs=1e-3)
 
 
 def test_ranking_by_likelihood(data: Path) -> None:
