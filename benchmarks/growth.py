@@ -230,7 +230,9 @@ def plot(series: dict[str, tuple[int, ...]], costs: dict[Point, Cost], title: st
                 measured = np.array([getattr(costs[point_of(name, value)], quantity) for value in values], dtype=np.float64)
                 if quantity.endswith("bytes"):
                     measured /= 1 << 20
-                axes.plot(values, measured, marker="o", markersize=3, label=quantity.rpartition("_")[0].replace("_", " "))
+                axes.plot(
+                    values, measured, marker="o", markersize=3, label="a pass" if quantity == "ms_per_pass" else quantity.partition("_")[0]
+                )
             axes.set_xscale("log", base=2)
             axes.set_yscale("log")
             axes.set_xticks(values, [str(value) for value in values])

@@ -28,7 +28,7 @@ from benchmarks.sized_passages import Cutter, Size
 from benchmarks.timing import interleave
 from benchmarks.torch_twin import load_twin
 from benchmarks.widened import widen
-from engine.decoders import DECODERS
+from engine.decoders import DECODERS, slots_of_prompt
 from engine.decoders.base import prefill
 from engine.errors import LacunaError
 from engine.infiller import ignore_progress
@@ -105,6 +105,7 @@ def borrowing_side(folder: Path, precision: str, guide: LocalInfiller, method: s
     """
     infiller = infiller_of(folder, precision, threads)
     draft, sampler = FillOptions.draft, Sampler(temperature)
+    asked = slots_of_prompt(method, draft)
 
     def fill(passage: Passage, seed: int) -> Run:
         tape: list[Logits] = []
@@ -119,10 +120,10 @@ def borrowing_side(folder: Path, precision: str, guide: LocalInfiller, method: s
             logits[..., : taken.shape[-1]] = taken
             return logits
 
-        guided = prefill(HookedModel(guide.model, record), guide.sequence(passage), draft)
+        guided = prefill(HookedModel(guide.model, record), guide.sequence(passage), asked)
         DECODERS[method](guided, 1, sampler, draft, np.random.default_rng(seed), ignore_progress)
         began = time.perf_counter()
-        prefilled = prefill(HookedModel(infiller.model, replace), infiller.sequence(passage), draft)
+        prefilled = prefill(HookedModel(infiller.model, replace), infiller.sequence(passage), asked)
         drawn = DECODERS[method](prefilled, 1, sampler, draft, np.random.default_rng(seed), ignore_progress)[0]
         infiller.text.decode(drawn.tokens)
         return Run((time.perf_counter() - began) * 1000, prefilled.milliseconds, drawn.passes - 1, len(drawn.tokens))

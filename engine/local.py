@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.decoders import DECODERS
+from engine.decoders import DECODERS, slots_of_prompt
 from engine.decoders.base import Draw, Prefilled, prefill
 from engine.errors import PassageError
 from engine.infiller import OnPass, ignore_progress
@@ -97,7 +97,7 @@ class LocalInfiller:
         rng = np.random.default_rng(options.seed)
         sampler = Sampler(options.temperature, options.top_p)
         decode = DECODERS[options.method]
-        prefilled = prefill(self.model, sequence, options.draft, self.prompts)
+        prefilled = prefill(self.model, sequence, slots_of_prompt(options.method, options.draft), self.prompts)
         found: dict[tuple[str, ...], Suggestion] = {}
         tally = _Tally(on_pass)
         # Greedy draws are all alike: one is enough.

@@ -62,14 +62,14 @@ class Decoder(Protocol):
     ) -> list[Draw]: ...
 
 
-def prefill(model: Model, sequence: MaskedSequence, width: int | None = None, cache: PromptCache | None = None) -> Prefilled:
+def prefill(model: Model, sequence: MaskedSequence, width: int = 1, cache: PromptCache | None = None) -> Prefilled:
     """Run the prompt, or what the cache lacks of it, as one pass that also asks for the first `width` slots, from the prompt's last row.
 
-    Only the published algorithm reads more of them than the first.
+    The published algorithm drafts from them; all others read the first alone.
     """
     began = time.perf_counter()
     chain = SlotChain.of(sequence, model.eoh)
-    window = chain.window(np.zeros(1, dtype=np.int64), width or PUBLISHED_WIDTH)
+    window = chain.window(np.zeros(1, dtype=np.int64), width)
     state, known = (model.open(), 0) if cache is None else cache.start(model, sequence)
     last = len(sequence.ids) - 1
     for start in range(known, last + 1, _CHUNK):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from engine.decoders import DECODERS
-from engine.decoders.base import Draw, prefill
+from engine.decoders.base import PUBLISHED_WIDTH, Draw, prefill
 from engine.decoders.one_pass import Drafts
 from engine.decoders.slots import SlotChain
 from engine.errors import Cancelled
@@ -98,7 +98,7 @@ def drawn(
 ) -> list[Draw]:
     """`total` alternatives in batches, all from one prefill."""
     rng = np.random.default_rng(seed)
-    prefilled = prefill(model, sequence, width)
+    prefilled = prefill(model, sequence, width or PUBLISHED_WIDTH)
     draws: list[Draw] = []
     while len(draws) < total:
         draws += DECODERS[method](prefilled, min(BATCH, total - len(draws)), sampler, width, rng, on_pass)
