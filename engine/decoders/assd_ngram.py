@@ -1,10 +1,10 @@
-"""ASSD with n-gram drafts: Guo & Ermon, arXiv 2504.20456, section 4 (the variant whose draft model is a bigram table of the context).
+"""ASSD with n-gram drafts, a variant of Guo & Ermon, arXiv 2504.20456; here the n-grams are bigrams of the prompt.
 
 Drafts cost no pass: they are drawn from how often tokens followed one another in the prompt. So a round is one pass; as in the
 paper it ends with the last accepted draft, without a bonus token.
 
 What differs from the paper: where the last token never occurred in the prompt there is no draft, and the round emits one token, as
-sequential decoding does. Drafts end with `<eoh>`, which never stands in a prompt, so that none goes past its hole.
+sequential decoding does. `<eoh>` never stands in a prompt, so a draft goes past its hole only where all of that hole's slots are used.
 
 Invariants: those of `one_pass`. Passes <= tokens.
 """

@@ -16,7 +16,7 @@ from engine.results import Progress
 from engine.sampling import Sampler
 from engine.sequence import BoolArray, IntArray, MaskedSequence
 
-PUBLISHED_WIDTH = 5  # k of arXiv 2504.20456, table 1
+PUBLISHED_WIDTH = 5  # k in the experiments of arXiv 2504.20456
 # Rows of a prompt that run at a time. A pass computes the scores that the mask hides with the others: of a prompt in one piece
 # half of them are wasted, and their memory grows with its square.
 _CHUNK = 256

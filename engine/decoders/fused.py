@@ -28,7 +28,7 @@ from engine.sequence import BoolArray, IntArray
 # What matches of 1, 2, ... tokens weigh in a proposal beside the draft head.
 _WEIGHTS = (0.05, 0.25, 0.5, 0.75, 0.9, 0.97)
 assert len(_WEIGHTS) == LONGEST
-# One more draft costs about this share of what the token that it may save does.
+# Of 0.3 to 0.85 this took the least time, or nearly so, with one alternative and with three.
 _WORTH = 0.5
 _MOST = 16
 
@@ -89,7 +89,8 @@ class _Mixed:
             if match is not None:
                 logs[row] += match.rest
                 logs[row, match.tokens] = np.logaddexp(logs[row, match.tokens], match.logs)
-        # Drafts were accepted about as often as the square root of their proposal's largest probability says, at all temperatures.
+        # A rough guess at the chance that a draft is accepted: too low for unsure drafts and too high for middling ones at
+        # temperature 1, too low for sure ones at low temperatures, by up to 0.2.
         self._likely = self._likely * np.exp(logs.max(axis=-1) / 2)
         return sampler.probabilities(logs)
 
