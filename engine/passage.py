@@ -19,8 +19,11 @@ class Passage:
     `fixed_lengths[i]` says that the length of hole i's fill is known: it has exactly `budgets[i]` tokens and no end mark.
     Empty: no hole's length is known.
 
-    Raises PassageError when the counts disagree, there is no hole, or a budget is below 1: a hole that may be empty still has
-    a slot for its end mark, and one whose length is known to be 0 is none.
+    `ties[i]` is the number of the first hole whose fill hole i must repeat, token by token; i itself where it repeats none.
+    Empty: no two holes are tied. Tied holes have one budget, and agree on whether it is their length.
+
+    Raises PassageError when the counts disagree, there is no hole, a tie is no earlier untied hole of the same budget, or a budget
+    is below 1: a hole that may be empty still has a slot for its end mark, and one whose length is known to be 0 is none.
     """
 
     pieces: tuple[str, ...]
@@ -28,6 +31,7 @@ class Passage:
     at_start: bool = True
     at_end: bool = True
     fixed_lengths: tuple[bool, ...] = ()
+    ties: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.budgets:
@@ -41,3 +45,16 @@ class Passage:
             raise PassageError(
                 f"{len(self.budgets)} holes need as many words on whether their lengths are fixed, not {len(self.fixed_lengths)}"
             )
+        if self.ties:
+            self._check_ties()
+
+    def _check_ties(self) -> None:
+        if len(self.ties) != len(self.budgets):
+            raise PassageError(f"{len(self.budgets)} holes need as many ties, not {len(self.ties)}")
+        for number, first in enumerate(self.ties):
+            if not 0 <= first <= number or self.ties[first] != first:
+                raise PassageError(f"hole {number + 1} is tied to hole {first + 1}, which is no earlier hole with a text of its own")
+            if self.budgets[number] != self.budgets[first] or (
+                self.fixed_lengths and self.fixed_lengths[number] != self.fixed_lengths[first]
+            ):
+                raise PassageError(f"holes {first + 1} and {number + 1} are tied, but differ in their budgets")

@@ -28,6 +28,14 @@ class Settings:
     max_tokens: int | None = None
     model: Path | None = None
     seed: int | None = None
+    inline_completion: bool = True
+    inline_delay_ms: int = 75
+    inline_min_probability: float = 0.3
+    plain_completion: str = "auto"
+    surprise_hints: bool = False
+    surprise_hint_bits: float = 8.0
+    unload_after_minutes: float = 30.0
+    log_level: str = "info"
 
     @classmethod
     def parse(cls, values: object) -> Settings:

@@ -71,7 +71,15 @@ def passage_for(buffer: Buffer, tree: Tree | None, holes: Sequence[Hole], infill
         budgets=budgets,
         at_start=begin == 0,
         at_end=stop == len(buffer.source),
+        ties=_ties(holes),
     )
+
+
+def _ties(holes: Sequence[Hole]) -> tuple[int, ...]:
+    """For each hole the first one with the same tie; empty where no two have one."""
+    first: dict[str, int] = {}
+    ties = tuple(number if hole.tie is None else first.setdefault(hole.tie, number) for number, hole in enumerate(holes))
+    return ties if ties != tuple(range(len(holes))) else ()
 
 
 def _text(buffer: Buffer, start: int, end: int) -> str:

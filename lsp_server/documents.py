@@ -13,7 +13,8 @@ from lsprotocol import types
 from tree_sitter import Tree
 
 from lsp_server.buffer import Buffer, Unit
-from lsp_server.syntax import edited, language_of, parse, parse_again
+from lsp_server.languages import language_of
+from lsp_server.syntax import edited, parse, parse_again
 
 
 @dataclass(frozen=True)

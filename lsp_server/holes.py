@@ -12,6 +12,7 @@ from tree_sitter import Node, Tree
 
 from engine.errors import LacunaError
 from lsp_server.buffer import Buffer
+from lsp_server.languages import table_of_tree
 from lsp_server.syntax import leaf_at, smallest_node
 
 MARKER = "___"
@@ -25,20 +26,20 @@ LARGEST_DEFAULT_BUDGET = 128
 _BYTES_PER_TOKEN = 3
 # A selection that misses no more than this much of a node, nor more than a third of it, was meant to cover it.
 _ALMOST_BYTES = 3
-# Where the walk from a marker up the tree meets one of these first, the marker is text and no hole ...
-_TEXT_NODES = frozenset({"comment", "string", "string_start", "string_content", "string_end", "escape_sequence", "format_specifier"})
-# ... and here it is code again: the braces of an f-string.
-_CODE_IN_TEXT_NODES = frozenset({"interpolation"})
 
 
 @dataclass(frozen=True)
 class Hole:
-    """Bytes `start` to `end` of the source are to be written anew, in at most `budget` tokens, the end mark included."""
+    """Bytes `start` to `end` of the source are to be written anew, in at most `budget` tokens, the end mark included.
+
+    Holes with the same `tie` get the same text; None: tied to no other.
+    """
 
     start: int
     end: int
     kind: Literal["marker", "selection", "range"]
     budget: int
+    tie: str | None = None
 
 
 def find_markers(buffer: Buffer, tree: Tree | None, marker: str = MARKER, max_tokens: int | None = None) -> tuple[Hole, ...]:
@@ -49,7 +50,7 @@ def find_markers(buffer: Buffer, tree: Tree | None, marker: str = MARKER, max_to
     return tuple(
         Hole(start, end, "marker", max_tokens or _budget_of_gap(buffer, start, end))
         for start, end in _whole_words(buffer.text, marker)
-        if tree is None or not _is_text(smallest_node(tree, start, end))
+        if tree is None or not _is_text(tree, start, end)
     )
 
 
@@ -113,11 +114,14 @@ def _whole_words(text: str, marker: str) -> Iterator[tuple[int, int]]:
         yield offset, offset + width
 
 
-def _is_text(node: Node | None) -> bool:
+def _is_text(tree: Tree, start: int, end: int) -> bool:
+    """Whether these bytes are part of a comment or a string, and not of code in braces inside one."""
+    language = table_of_tree(tree)
+    node: Node | None = smallest_node(tree, start, end)
     while node is not None:
-        if node.type in _TEXT_NODES:
+        if node.type in language.text:
             return True
-        if node.type in _CODE_IN_TEXT_NODES:
+        if node.type in language.code_in_text:
             return False
         node = node.parent
     return False

@@ -1,30 +1,16 @@
-"""Syntax trees: which grammar a file has, parsing, keeping a tree in step with edits, and asking it simple questions."""
+"""Syntax trees: parsing, keeping a tree in step with edits, and asking it simple questions."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from functools import cache
-from pathlib import PurePosixPath
 
-import tree_sitter_python
 from tree_sitter import Language, Node, Parser, Point, Tree
 
-PLAINTEXT = "plaintext"
+from lsp_server.languages import grammar_of
+
 PARSE_SECONDS = 5.0
 _READ_BYTES = 65536
-
-_SUFFIXES = {".py": "python", ".pyi": "python", ".pyw": "python"}
-
-
-def language_of(name: str) -> str:
-    """The language of a file by its suffix: 'python', or 'plaintext' for all that has no grammar here. Takes paths and URIs."""
-    return _SUFFIXES.get(PurePosixPath(name.replace("\\", "/")).suffix.lower(), PLAINTEXT)
-
-
-@cache
-def _grammar(language: str) -> Language | None:
-    return Language(tree_sitter_python.language()) if language == "python" else None
 
 
 def parse(source: bytes, language: str, old: Tree | None = None) -> Tree | None:
@@ -34,7 +20,7 @@ def parse(source: bytes, language: str, old: Tree | None = None) -> Tree | None:
     parsing takes longer than PARSE_SECONDS (some garbage is very slow to make sense of): callers then treat the
     text as plain.
     """
-    grammar = _grammar(language)
+    grammar = grammar_of(language)
     return None if grammar is None else _parse(source, grammar, old)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from tree_sitter import Tree
 
 from lsp_server.buffer import Buffer
-from lsp_server.syntax import language_of, parse
+from lsp_server.languages import language_of
+from lsp_server.syntax import parse
 
 STANDARD_INPUT = "-"
 

@@ -9,7 +9,8 @@ from tree_sitter import Tree
 
 from lsp_server import syntax
 from lsp_server.edits import Edit, apply_edits, ranges_after, tree_after
-from lsp_server.syntax import count_errors, edited, language_of, leaf_at, parse, parse_again, smallest_node
+from lsp_server.languages import language_of
+from lsp_server.syntax import count_errors, edited, leaf_at, parse, parse_again, smallest_node
 
 SOURCE = 'def f(a):\n    if a:\n        return "é😀"\n    return [1, 2]\n'.encode()
 

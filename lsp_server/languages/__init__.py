@@ -1,0 +1,98 @@
+"""What Lacuna knows of a language beside its grammar: one small table each, and nothing else.
+
+A language whose grammar is not installed, or that has no table, is plain text: everything works, without syntax.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import PurePosixPath
+
+import tree_sitter
+from tree_sitter import Tree
+
+PLAINTEXT = "plaintext"
+
+
+@dataclass(frozen=True)
+class Language:
+    """One table. Entries that name kinds of nodes are those of the language's tree-sitter grammar.
+
+    `name` is ours, `ids` are what editors call it, `suffixes` its files' (with the dot). `grammar` is "module:function" of the wheel
+    `distribution`. `line_comment` begins a comment that ends with its line.
+
+    `text`: nodes in which words are no code; `code_in_text`: nodes inside those in which they are again. `imports`: statements
+    that bring in names from elsewhere. `wrappers`: nodes around a definition that belong to it (decorators, exports).
+    `functions`: definitions of functions and methods. `types`: definitions of classes and the like, whose bodies hold
+    definitions. `bodies`: the nodes of statements or members that a header introduces. `statement_lists`: nodes whose named
+    children are statements. `identifiers`: leaves that are names. `arguments`: lists of call arguments. `stubs`: statements, as
+    they are written less a closing semicolon, which alone in a function's body say that it is yet to be written.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    distribution: str
+    grammar: str
+    line_comment: str
+    text: frozenset[str]
+    code_in_text: frozenset[str]
+    imports: frozenset[str]
+    wrappers: frozenset[str]
+    functions: frozenset[str]
+    types: frozenset[str]
+    bodies: frozenset[str]
+    statement_lists: frozenset[str]
+    identifiers: frozenset[str]
+    arguments: frozenset[str]
+    stubs: tuple[str, ...]
+
+
+_ORDERED = ("ids", "suffixes", "stubs")
+
+
+@cache
+def tables() -> tuple[Language, ...]:
+    """All tables of this package, by name."""
+    files = sorted((file for file in resources.files(__name__).iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+    return tuple(_table(tomllib.loads(file.read_text(encoding="utf-8"))) for file in files)
+
+
+def _table(values: dict[str, str | list[str]]) -> Language:
+    typed = {
+        name: value if isinstance(value, str) else tuple(value) if name in _ORDERED else frozenset(value) for name, value in values.items()
+    }
+    return Language(**typed)  # type: ignore[arg-type]  # the tests load every table
+
+
+def language_of(name: str) -> str:
+    """What editors call the language of a file, by its suffix; 'plaintext' for an unknown one. Takes paths and URIs."""
+    suffix = PurePosixPath(name.replace("\\", "/")).suffix.lower()
+    return next((language.ids[0] for language in tables() if suffix in language.suffixes), PLAINTEXT)
+
+
+def table_of(language: str) -> Language | None:
+    """The table of a language by one of its ids."""
+    return next((table for table in tables() if language in table.ids), None)
+
+
+@cache
+def grammar_of(language: str) -> tree_sitter.Language | None:
+    """The grammar of a language by one of its ids; None where there is no table or its wheel is not installed."""
+    table = table_of(language)
+    if table is None:
+        return None
+    module, function = table.grammar.split(":")
+    try:
+        return tree_sitter.Language(getattr(importlib.import_module(module), function)())
+    except ImportError:
+        return None
+
+
+def table_of_tree(tree: Tree) -> Language:
+    """The table of the language that `tree` was parsed as."""
+    return next(table for table in tables() if tree.language == grammar_of(table.ids[0]))
