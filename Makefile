@@ -62,5 +62,5 @@ $(VENV)/.base: pyproject.toml | $(BIN)/python
 # plain requirement may bring gigabytes of CUDA. To point at one: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check torch==$(TORCH)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[export,dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[export,languages,dev]'
 	touch $@ $(VENV)/.base

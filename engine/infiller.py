@@ -44,5 +44,6 @@ class Infiller(Protocol):
     def score(self, passage: Passage, texts: Sequence[str], alternatives: int = 5) -> Score:
         """Joint log-likelihood of `texts`, one per hole, in one pass.
 
-        Raises PassageError when a text exceeds its budget, or has another number of tokens than its hole's fixed length.
+        Raises PassageError when a text exceeds its budget, has another number of tokens than its hole's fixed length, or differs from
+        the one it is tied to. Ties don't change the likelihood, which is that of these texts among all.
         """

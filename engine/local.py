@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from engine.decoders import DECODERS, slots_of_prompt
 from engine.decoders.base import Draw, Prefilled, prefill
+from engine.decoders.tied import TiedSearch
 from engine.errors import PassageError
 from engine.infiller import OnPass, ignore_progress
 from engine.manifest import Manifest, load_manifest
@@ -96,31 +98,50 @@ class LocalInfiller:
         sequence = self.sequence(passage)
         rng = np.random.default_rng(options.seed)
         sampler = Sampler(options.temperature, options.top_p)
-        decode = DECODERS[options.method]
-        prefilled = prefill(self.model, sequence, slots_of_prompt(options.method, options.draft), self.prompts)
+        prefilled = prefill(self.model, sequence, 1 if passage.ties else slots_of_prompt(options.method, options.draft), self.prompts)
+        draw = self._search if passage.ties else self._draw
+        found, spent = draw(passage, prefilled, sampler, options, rng, on_pass)
+        ranked = sorted(found, key=lambda suggestion: suggestion.logprob, reverse=True)
+        elapsed = (time.perf_counter() - began) * 1000
+        return FillResult(
+            suggestions=tuple(ranked[: options.count]),
+            passes=spent.passes,
+            tokens=spent.tokens,
+            prefill_ms=prefilled.milliseconds,
+            prompt_rows=len(sequence.ids) - prefilled.reused_rows,
+            reused_rows=prefilled.reused_rows,
+            elapsed_ms=elapsed,
+            exact=spent.exact,
+        )
+
+    def _draw(
+        self, passage: Passage, prefilled: Prefilled, sampler: Sampler, options: FillOptions, rng: np.random.Generator, on_pass: OnPass
+    ) -> tuple[list[Suggestion], _Spent]:
         found: dict[tuple[str, ...], Suggestion] = {}
         tally = _Tally(on_pass)
         # Greedy draws are all alike: one is enough.
         copies, rounds = (1, 1) if options.temperature == 0 else (options.count, _ROUNDS)
         for _ in range(rounds):
-            draws = decode(prefilled, copies, sampler, options.draft, rng, tally)
+            draws = DECODERS[options.method](prefilled, copies, sampler, options.draft, rng, tally)
             tally.end_batch(draws)
             for drawn in draws:
                 suggestion = self._suggestion(prefilled, drawn)
-                found.setdefault(tuple(fill.text for fill in suggestion.fills), suggestion)
+                found.setdefault(suggestion.texts, suggestion)
             if len(found) >= options.count:
                 break
-        ranked = sorted(found.values(), key=lambda suggestion: suggestion.logprob, reverse=True)
-        elapsed = (time.perf_counter() - began) * 1000
-        return FillResult(
-            suggestions=tuple(ranked[: options.count]),
-            passes=tally.passes,
-            tokens=tally.tokens,
-            prefill_ms=prefilled.milliseconds,
-            prompt_rows=len(sequence.ids) - prefilled.reused_rows,
-            reused_rows=prefilled.reused_rows,
-            elapsed_ms=elapsed,
-        )
+        return list(found.values()), _Spent(tally.passes, tally.tokens)
+
+    def _search(
+        self, passage: Passage, prefilled: Prefilled, sampler: Sampler, options: FillOptions, rng: np.random.Generator, on_pass: OnPass
+    ) -> tuple[list[Suggestion], _Spent]:
+        found: dict[tuple[str, ...], Suggestion] = {}
+        search = TiedSearch(prefilled, passage.ties, sampler, rng, on_pass)
+        for drawn in search:
+            suggestion = self._suggestion(prefilled, drawn)
+            found.setdefault(suggestion.texts, suggestion)
+            if options.temperature == 0 or len(found) == options.count:
+                break
+        return list(found.values()), _Spent(search.passes, search.tokens, search.exact)
 
     def _suggestion(self, prefilled: Prefilled, drawn: Draw) -> Suggestion:
         holes = prefilled.chain.holes[np.array(drawn.slots)]
@@ -137,6 +158,9 @@ class LocalInfiller:
         began = time.perf_counter()
         if len(texts) != len(passage.budgets):
             raise PassageError(f"{len(passage.budgets)} holes need as many texts, not {len(texts)}")
+        for number, first in enumerate(passage.ties):
+            if texts[number] != texts[first]:
+                raise PassageError(f"holes {first + 1} and {number + 1} are tied, but their texts differ; give both the same")
         fixed = passage.fixed_lengths or (False,) * len(texts)
         fills = [[*self.text.encode(text), *([] if known else [self.model.eoh])] for text, known in zip(texts, fixed, strict=True)]
         for number, (fill, budget, known) in enumerate(zip(fills, passage.budgets, fixed, strict=True), 1):
@@ -152,11 +176,21 @@ class LocalInfiller:
     def _token(self, token: int, logprobs: np.ndarray[tuple[int], np.dtype[np.float64]], alternatives: int) -> TokenScore:
         best = np.argsort(-logprobs, kind="stable")[:alternatives]
         return TokenScore(
+            token=token,
             text=self.text.decode([token]),
             logprob=float(logprobs[token]),
             rank=1 + int((logprobs > logprobs[token]).sum()),
             alternatives=tuple((self.text.decode([int(other)]), float(np.exp(logprobs[other]))) for other in best),
         )
+
+
+@dataclass(frozen=True)
+class _Spent:
+    """What drawing took; the fields are FillResult's."""
+
+    passes: int
+    tokens: int
+    exact: bool = True
 
 
 class _Tally:

@@ -16,7 +16,8 @@ class FillOptions:
     `count` distinct suggestions are asked for (fewer come back when the model repeats itself). `top_p` keeps the
     smallest set of tokens with that much probability. `seed` None takes fresh entropy. `draft` is the number of
     slots drafted a round (the paper's k); None: as many as pay for `fused`, 5 for published ASSD. It never changes what
-    may come, only how fast. Raises LacunaError for values out of range.
+    may come, only how fast. Tied holes are searched for, whatever the method and the draft; temperature 0 gives their likeliest joint
+    fill, by the model's own probabilities. Raises LacunaError for values out of range.
     """
 
     count: int = 1

@@ -47,6 +47,10 @@ class Suggestion:
     passes: int
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(fill.text for fill in self.fills)
+
+    @property
     def logprob(self) -> float:
         """Exact joint log-likelihood (nats) of all the fills given the passage."""
         return math.fsum(fill.logprob for fill in self.fills)
@@ -69,6 +73,9 @@ class FillResult:
     `passes` counts every model pass of the request, the prefill included; `tokens` those of all the drawn
     alternatives (duplicates included). Times are wall-clock milliseconds. Of the prompt's rows, `prompt_rows` were run
     and `reused_rows` were there from earlier requests.
+
+    `exact` is False where the search for tied holes reached its bound before it was sure: the suggestions are then fills that it
+    came upon, if any, and no draws from the joint. Without ties it is always True.
     """
 
     suggestions: tuple[Suggestion, ...]
@@ -78,15 +85,17 @@ class FillResult:
     prompt_rows: int
     reused_rows: int
     elapsed_ms: float
+    exact: bool = True
 
 
 @dataclass(frozen=True)
 class TokenScore:
-    """One token of a scored text: its surface, natural-log probability, rank (1 = the likeliest) and the alternatives.
+    """One token of a scored text: its id, surface, natural-log probability, rank (1 = the likeliest) and the alternatives.
 
     `alternatives` are the model's likeliest (text, probability) pairs at this place. The end mark has text ''.
     """
 
+    token: int
     text: str
     logprob: float
     rank: int

@@ -14,12 +14,14 @@ class Candidate:
     """A joint fill of all holes: `edits[i]` and `fills[i]` belong to hole i, in the order of the text.
 
     Edits do not overlap and refer to the source as it was asked about. `logprob` is the exact joint log-likelihood
-    in nats of all the fills. `passes` counts the model passes that this candidate took part in.
+    in nats of all the fills. `passes` counts the model passes that this candidate took part in. `mended` names the rules
+    that changed the layout of an edit: the likelihood is still that of `fills`, the text as the model wrote it.
     """
 
     edits: tuple[Edit, ...]
     fills: tuple[HoleFill, ...]
     passes: int = 0
+    mended: tuple[str, ...] = ()
 
     @property
     def logprob(self) -> float:

@@ -14,7 +14,7 @@ class ClientAbilities:
     `action_literals`: takes `CodeAction` objects, not only bare commands. `resolves_edits`: asks for an action's edit by
     `codeAction/resolve` and keeps `data` until then. `document_changes`: takes versioned edits. `progress`: lets the
     server open progress reports. `markdown`: shows Markdown in hovers. `pulls_configuration`: answers
-    `workspace/configuration`.
+    `workspace/configuration`. `inline_completion`: shows text at the cursor before it is typed.
     """
 
     action_literals: bool = False
@@ -23,6 +23,7 @@ class ClientAbilities:
     progress: bool = False
     markdown: bool = False
     pulls_configuration: bool = False
+    inline_completion: bool = False
 
     @classmethod
     def of(cls, capabilities: types.ClientCapabilities) -> ClientAbilities:
@@ -39,4 +40,5 @@ class ClientAbilities:
             progress=bool(window and window.work_done_progress),
             markdown=bool(hover and hover.content_format and types.MarkupKind.Markdown in hover.content_format),
             pulls_configuration=bool(workspace and workspace.configuration),
+            inline_completion=bool(document and document.inline_completion),
         )

@@ -36,3 +36,4 @@ def did_close(ls: LacunaServer, params: types.DidCloseTextDocumentParams) -> Non
     ls.inference.stop_jobs(uri, StopReason.CLOSED)
     ls.documents.close(uri)
     ls.recent_fills.forget(uri)
+    ls.proposals.forget(uri)

@@ -13,8 +13,10 @@ from lsp_server.client_abilities import ClientAbilities
 from lsp_server.configuration import Settings
 from lsp_server.documents import Documents
 from lsp_server.inference import Inference
+from lsp_server.proposal_cache import ProposalCache
 from lsp_server.protocol import LacunaProtocol
 from lsp_server.recent_fills import RecentFills
+from lsp_server.turns import Turns
 
 
 class LacunaServer(LanguageServer):
@@ -27,6 +29,8 @@ class LacunaServer(LanguageServer):
         self.documents = Documents()
         self.inference = Inference()
         self.recent_fills = RecentFills()
+        self.proposals = ProposalCache()
+        self.turns = Turns()
         self.settings = Settings()
         self.abilities = ClientAbilities()
         self._model = model

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lsprotocol import types
 
-from lsp_server import code_actions, commands, configuration_sync, document_sync
+from lsp_server import code_actions, commands, completion, configuration_sync, document_sync, inline_completion
 from lsp_server.hover import hover
 from lsp_server.language_server import LacunaServer
 
@@ -23,6 +23,8 @@ def create_server(model: Path | None = None) -> LacunaServer:
     server.feature(types.TEXT_DOCUMENT_CODE_ACTION, code_actions.OPTIONS)(code_actions.list_code_actions)
     server.feature(types.CODE_ACTION_RESOLVE)(code_actions.resolve_code_action)
     server.feature(types.TEXT_DOCUMENT_HOVER)(hover)
+    server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, inline_completion.OPTIONS)(inline_completion.inline_completion)
+    server.feature(types.TEXT_DOCUMENT_COMPLETION, completion.OPTIONS)(completion.completion)
     server.command(commands.FILL)(commands.fill)
     server.command(commands.CHOOSE_FILL)(commands.choose_fill)
     return server

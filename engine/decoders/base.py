@@ -54,7 +54,7 @@ class Draw:
 class Decoder(Protocol):
     """Draws `copies` independent alternatives as one batch, `width` slots drafted a round (None: as many as the method finds good).
 
-    Invariant: passes <= tokens for every alternative.
+    Invariant: passes <= tokens for every alternative. (Where holes are tied, `engine.decoders.tied` draws instead, and it can't hold.)
     """
 
     def __call__(

@@ -31,6 +31,14 @@ class Language:
     definitions. `bodies`: the nodes of statements or members that a header introduces. `statement_lists`: nodes whose named
     children are statements. `identifiers`: leaves that are names. `arguments`: lists of call arguments. `stubs`: statements, as
     they are written less a closing semicolon, which alone in a function's body say that it is yet to be written.
+
+    What `lsp_server.bindings` reads may be left out; then names of the language aren't told apart. `scopes`: nodes with names of their
+    own. A place is "parent.field" of a node, the field empty where it has none, or "grandparent.field > parent.field".
+    `outside`: places that belong to the scope around the one they are in; `first_outside`: those that do in the first of the scope's
+    children of their parent's kind. `patterns`: nodes that spread a binding over names. `bindings`: places that bind a name in their
+    scope; `passing_bindings` do so past `passed_scopes`; `module_declarations` and `outer_declarations` say that a name is the
+    module's, or bound further out. `members`: places of names that are no variables; `import_names` bind names given by
+    another module. `unclear`: places in which names follow rules that none of these entries tell.
     """
 
     name: str
@@ -50,6 +58,18 @@ class Language:
     identifiers: frozenset[str]
     arguments: frozenset[str]
     stubs: tuple[str, ...]
+    scopes: frozenset[str] = frozenset()
+    passed_scopes: frozenset[str] = frozenset()
+    outside: frozenset[str] = frozenset()
+    first_outside: frozenset[str] = frozenset()
+    patterns: frozenset[str] = frozenset()
+    bindings: frozenset[str] = frozenset()
+    passing_bindings: frozenset[str] = frozenset()
+    module_declarations: frozenset[str] = frozenset()
+    outer_declarations: frozenset[str] = frozenset()
+    members: frozenset[str] = frozenset()
+    import_names: frozenset[str] = frozenset()
+    unclear: frozenset[str] = frozenset()
 
 
 _ORDERED = ("ids", "suffixes", "stubs")

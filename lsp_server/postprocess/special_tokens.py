@@ -7,7 +7,13 @@ import re
 from lsp_server.candidate import Candidate
 from lsp_server.postprocess.surroundings import Surroundings
 
-_SPECIAL = re.compile(r"<\|[\w|-]+\|>|</?(?:s|bos|eos|eoh|pad|unk|mask|sep|cls|hole|fim_\w+|extra_id_\d+)>")
+# Our own, and those that models at large were trained with and that stand in much code about them. Some are names as well: right
+# after a word they are arguments of a generic type.
+_SPECIAL = re.compile(
+    r"<[|｜][\w▁-]+[|｜]>"
+    r"|</?(?:bos|sof|eos|eof|eoh|eot|eom|pad|unk|fim[_-]\w+|extra_id_\d+|file_sep|repo_name|reponame|gh_stars)>"
+    r"|(?<!\w)</?(?:s|mask|sep|cls|hole|SUF|MID|EOT)>"
+)
 
 
 def check(candidate: Candidate, surroundings: Surroundings) -> str | None:

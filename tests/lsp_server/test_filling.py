@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from engine.options import FillOptions
 from engine.results import Progress
 from lsp_server.buffer import Buffer
 from lsp_server.filling import Filling, apply_edits, fill_holes
-from lsp_server.holes import find_markers, hole_from_range, hole_from_selection
+from lsp_server.holes import Hole, find_markers, hole_from_range, hole_from_selection
 from lsp_server.syntax import count_errors, parse
 from tests.lsp_server.narrowed import Narrowed
 
@@ -161,3 +162,57 @@ def test_an_empty_buffer_can_be_written(infiller: Infiller) -> None:
     buffer = Buffer(b"", "t.py")
     filling = fill_holes(buffer, parse(b"", "python"), [hole_from_range(buffer, 0, 0)], infiller, FillOptions(seed=1))
     assert filling.candidates or filling.refused
+
+
+RENAMED = """def total(orders):
+    ___ = 0
+    for order in orders:
+        ___ += order.price  # 😀
+    print("{}".format(___))
+    if ___ > ___:
+        ___ = 0
+    return ___
+"""
+
+
+def tied(text: str, name: str = "n", budget: int = 4) -> tuple[Buffer, list[Hole]]:
+    """Every marker tied to the others, with a larger budget each but the first."""
+    buffer = Buffer(text.encode(), "t.py")
+    holes = find_markers(buffer, parse(buffer.source, "python"))
+    return buffer, [replace(hole, tie=name, budget=budget + number) for number, hole in enumerate(holes)]
+
+
+@pytest.mark.parametrize("most", [8, 3], ids=["one passage", "several"])
+def test_tied_holes_get_one_text_also_across_passages(infiller: Infiller, most: int) -> None:
+    buffer, holes = tied(RENAMED)
+    narrow = Narrowed(infiller, infiller.window, max_holes=most)
+    filling = fill_holes(buffer, parse(buffer.source, "python"), holes, narrow, FillOptions(count=2, temperature=1, seed=1))
+    assert filling.candidates
+    for passage in narrow.passages:
+        assert passage.ties == (0,) * len(passage.budgets) or len(passage.budgets) == 1
+        assert len(set(passage.budgets)) == 1
+    for candidate in filling.candidates:
+        assert [edit.start for edit in candidate.edits] == [hole.start for hole in holes]
+        assert len({edit.text for edit in candidate.edits}) == 1 and len(candidate.fills) == len(holes)
+        ast.parse(apply_edits(buffer.source, candidate.edits))
+        assert 0 > candidate.logprob == pytest.approx(math.fsum(fill.logprob for fill in candidate.fills))
+        assert all(len(fill.tokens) == len(fill.logprobs) > 0 for fill in candidate.fills)
+
+
+def test_copies_of_tied_holes_and_free_ones_take_turns(infiller: Infiller) -> None:
+    buffer, holes = tied(RENAMED)
+    holes[3] = replace(holes[3], tie=None, budget=16)
+    narrow = Narrowed(infiller, infiller.window, max_holes=2)
+    filling = fill_holes(buffer, parse(buffer.source, "python"), holes, narrow, FillOptions(temperature=0))
+    assert filling.candidates or filling.refused
+    for candidate in filling.candidates:
+        texts = [edit.text for edit in candidate.edits]
+        assert len(texts) == len(holes) and len({*texts[:3], *texts[4:]}) == 1
+
+
+def test_a_search_for_tied_holes_that_was_cut_short_is_told(infiller: Infiller, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer, holes = tied(RENAMED)
+    monkeypatch.setattr("engine.decoders.tied.TiedSearch.__init__.__defaults__", (2,))
+    filling = fill_holes(buffer, parse(buffer.source, "python"), holes, infiller, FillOptions(seed=1))
+    assert not filling.exact and not filling.candidates
+    assert set(filling.refused) == {"no text was found that suits all of the tied holes"}

@@ -11,19 +11,24 @@ from lsp_server.buffer import Buffer
 from lsp_server.candidate import Candidate
 from lsp_server.edits import Edit
 from lsp_server.holes import find_markers, hole_from_range
+from lsp_server.line_ends import to_buffer
 from lsp_server.postprocess import (
     incomplete,
+    indentation,
+    judge,
     python_grammar,
     sift,
     special_tokens,
     suffix_overlap,
     syntax_errors,
+    trailing_space,
     unchanged,
     unfilled,
     unprintable,
 )
+from lsp_server.postprocess.indent_style import style_at
 from lsp_server.postprocess.surroundings import Surroundings
-from lsp_server.syntax import parse
+from lsp_server.syntax import count_errors, parse
 
 
 def around(text: str, language: str = "python") -> Surroundings:
@@ -38,7 +43,8 @@ def around(text: str, language: str = "python") -> Surroundings:
 
 
 def filled(surroundings: Surroundings, *texts: str, complete: bool = True, logprob: float = -1.0) -> Candidate:
-    edits = [Edit(hole.start, hole.end, text) for hole, text in zip(surroundings.holes, texts, strict=True)]
+    newline = surroundings.buffer.newline
+    edits = [Edit(hole.start, hole.end, to_buffer(text, newline)) for hole, text in zip(surroundings.holes, texts, strict=True)]
     return Candidate(tuple(edits), tuple(HoleFill(text, (1, 2), (logprob, logprob), complete) for text in texts))
 
 
@@ -198,3 +204,79 @@ def test_several_holes_are_judged_together() -> None:
     here = around("x = [___, ___]\n")
     assert syntax_errors.check(filled(here, "(1", "2)"), here) is None
     assert syntax_errors.check(filled(here, "(1", "2"), here) is not None
+
+
+def test_a_mended_candidate_keeps_its_likelihood_and_says_so() -> None:
+    here = around("def f(a):\n\tif a:\n\t\tb()\n\t___\n")
+    offered = filled(here, "if b:\n        c()\n")
+    verdict = judge(offered, here)
+    assert verdict.candidate.edits[0].text == "if b:\n\t\tc()"
+    assert verdict.candidate.mended == (indentation.NAME, trailing_space.NAME)
+    assert verdict.candidate.fills == offered.fills and verdict.candidate.logprob == offered.logprob
+    assert offered.mended == ()
+
+
+UNITS = ("\t", "  ", "   ", "    ", "        ")
+BLOCK = (
+    "for b in a:",
+    ">if b:",
+    ">>c(b)",
+    ">else:",
+    ">>while c(b):",
+    ">>>b += 1",
+    "",
+    ">d = [",
+    ">>b,",
+    ">]",
+    "return a",
+)
+
+
+def block(unit: str, base: str) -> str:
+    return "\n".join((base + line.count(">") * unit + line.lstrip(">")) if line else "" for line in BLOCK).removeprefix(base)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("theirs", UNITS)
+@pytest.mark.parametrize("ours", UNITS)
+def test_any_unit_becomes_the_buffers_and_nothing_else_changes(ours: str, theirs: str, newline: str) -> None:
+    text = f"class A:\n{ours}def f(self, a):\n{2 * ours}x = '😀'\n{2 * ours}___\n".replace("\n", newline)
+    here = around(text)
+    verdict = judge(filled(here, block(theirs, 2 * ours)), here)
+    assert verdict.rule is None
+    assert verdict.candidate.edits[0].text == block(ours, 2 * ours).replace("\n", newline)
+    assert verdict.candidate.mended == ((indentation.NAME,) if ours != theirs else ())
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "base", "levels"),
+    [
+        ("def f():\n\tif a:\n\t\tb()\n\t___\n", "\t", "\t", ("", "\t", "\t\t")),
+        ("def f():\n   if a:\n      b()\n   c = ___\n", "   ", "   ", ("", "   ")),
+        # Lines in brackets and strings say nothing of the unit.
+        ('def f():\n  a = [\n        b,\n        c]\n  d = """\n     e\n      f"""\n  ___\n', "  ", "  ", ("", "     ", "      ")),
+        # Near the hole first, then the file; its own kind of white space first of all.
+        ("if a:\n\tb()\n" + "c()\n" * 80 + "if d:\n  ___\n", "  ", "  ", ("",)),
+        ("if a:\n\tb()\n" + "c()\n" * 80 + "___\n", "\t", "", ("",)),
+        ("a = 1\n___\n", None, "", ("",)),
+        ("if a:\n  \t___\n", None, "  \t", ("",)),
+    ],
+)
+def test_the_style_about_a_place(text: str, unit: str | None, base: str, levels: tuple[str, ...]) -> None:
+    buffer = Buffer(text.encode())
+    style = style_at(buffer, parse(buffer.source, "python"), text.index("___"))
+    assert (style.unit, style.base, style.levels) == (unit, base, levels)
+
+
+def test_sifting_compares_what_is_shown() -> None:
+    here = around("def f(a):\n\tif a:\n\t\tb()\n\t___\n")
+    kept, reasons = sift([filled(here, "if c:\n        d()"), filled(here, "if c:\n\t\td()  # so")], here, 9)
+    assert [candidate.edits[0].text for candidate in kept] == ["if c:\n\t\td()"] and not reasons
+
+
+def test_holes_are_measured_by_what_suits_their_place() -> None:
+    """An identifier alone is no statement in C, so what a hole held before its fill would be an error if it were one."""
+    here = around("int f(int a) {\n    ___\n}\n", "c")
+    assert here.before is not None and count_errors(here.before[0]) == 0
+    assert syntax_errors.check(filled(here, "return a;\n}"), here) is not None
+    assert syntax_errors.check(filled(here, "return a;"), here) is None

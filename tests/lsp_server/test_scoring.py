@@ -166,7 +166,7 @@ def test_the_models_own_text(infiller: Infiller) -> None:
     ],
 )
 def test_tokens_are_placed_even_within_characters(text: str, surfaces: list[str], ranges: list[tuple[int, int]] | None) -> None:
-    tokens = [TokenScore(surface, -1.0, 1, ()) for surface in [*surfaces, ""]]
+    tokens = [TokenScore(0, surface, -1.0, 1, ()) for surface in [*surfaces, ""]]
     source = text.encode()
     placed = scoring._placed(Buffer(source, "t"), 0, len(source), tokens)
     assert b"".join(source[token.start : token.end] for token in placed) == source

@@ -1,0 +1,219 @@
+"""Which names are one: all occurrences of the binding that a name belongs to, by the scopes of the syntax tree.
+
+Where a scope's rules leave a doubt, the answer is a refusal and no guess: what is renamed must be the same program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from tree_sitter import Node, Tree
+
+from engine.errors import LacunaError
+from lsp_server.edits import Range
+from lsp_server.languages import Language, table_of_tree
+
+
+class _Role(Enum):
+    USE = auto()
+    BINDING = auto()
+    IMPORT = auto()
+    MODULE = auto()  # declared to be the module's
+    OUTER = auto()  # declared to be bound in an outer function
+
+
+@dataclass(frozen=True)
+class _Name:
+    """An identifier, what it does, and the scope that it does it in."""
+
+    node: Node
+    role: _Role
+    scope: Node
+
+
+def occurrences(tree: Tree, source: bytes, offset: int) -> tuple[Range, ...]:
+    """Byte ranges of all names that are bound together with the one at byte `offset` of `source`, in order; a cursor behind it will do.
+
+    Raises LacunaError where no variable stands there, nothing in the file binds it, it is an attribute or a module's own name,
+    or the tree or the language's table doesn't tell for sure.
+    """
+    language = table_of_tree(tree)
+    leaf = _identifier_at(tree, language, offset)
+    if leaf is None:
+        raise LacunaError("there is no name at the cursor; put it on a variable, a parameter or a function's name")
+    text = source[leaf.start_byte : leaf.end_byte]
+    word = text.decode("utf-8", "replace")
+    if not language.scopes:
+        raise LacunaError(f"{word} can't be told from other names: Lacuna doesn't know the scopes of {language.name} yet")
+    if _place_of(leaf, language.members) or _is_later_part(leaf):
+        raise LacunaError(f"{word} is the name of a member here, which other files may use too; only variables are renamed")
+    names = [_name(node, language) for node in _identifiers(tree.root_node, language, text) if not _is_member(node, language)]
+    return _Resolver(language, word, names).together_with(leaf)
+
+
+def _identifier_at(tree: Tree, language: Language, offset: int) -> Node | None:
+    for at in (offset, offset - 1):
+        node = tree.root_node.descendant_for_byte_range(at, at) if at >= 0 else None
+        if node is not None and node.type in language.identifiers and node.start_byte <= at < node.end_byte:
+            return node
+    return None
+
+
+def _identifiers(root: Node, language: Language, text: bytes) -> Iterator[Node]:
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node.type in language.identifiers and node.text == text:
+            yield node
+        stack.extend(reversed(node.children))
+
+
+def _field(node: Node) -> str:
+    parent = node.parent
+    if parent is None:
+        return ""
+    return next((parent.field_name_for_child(index) or "" for index, child in enumerate(parent.children) if child == node), "")
+
+
+def _place_of(node: Node, places: frozenset[str]) -> bool:
+    """Whether one of `places` says where the node stands."""
+    parent = node.parent
+    if parent is None:
+        return False
+    place = f"{parent.type}.{_field(node)}"
+    return place in places or (parent.parent is not None and f"{parent.parent.type}.{_field(parent)} > {place}" in places)
+
+
+def _is_later_part(node: Node) -> bool:
+    """Whether it is a later part of a dotted name."""
+    parent = node.parent
+    return parent is not None and parent.type == "dotted_name" and parent.children[0] != node
+
+
+def _is_whole(node: Node) -> bool:
+    parent = node.parent
+    return parent is None or parent.type != "dotted_name" or parent.child_count == 1
+
+
+def _is_member(node: Node, language: Language) -> bool:
+    return _is_later_part(node) or _place_of(node, language.members)
+
+
+def _name(node: Node, language: Language) -> _Name:
+    scope = _scope(node, language)
+    if _place_of(node, language.module_declarations):
+        return _Name(node, _Role.MODULE, scope)
+    if _place_of(node, language.outer_declarations):
+        return _Name(node, _Role.OUTER, scope)
+    if _place_of(node, language.import_names):
+        return _Name(node, _Role.IMPORT, scope)
+    if _place_of(node, language.passing_bindings):
+        while scope.type in language.passed_scopes:
+            scope = _scope(scope, language)
+        return _Name(node, _Role.BINDING, scope)
+    spread = node
+    while spread.parent is not None and spread.parent.type in language.patterns:
+        spread = spread.parent
+    bound = _place_of(spread, language.bindings) and _is_whole(node)
+    return _Name(node, _Role.BINDING if bound else _Role.USE, scope)
+
+
+def _scope(node: Node, language: Language) -> Node:
+    """The scope that a node's names are looked up in: the smallest around it, or the one around that where its place is outside."""
+    outside = 0
+    while node.parent is not None:
+        parent = node.parent
+        place = f"{parent.type}.{_field(node)}"
+        if place in language.outside or (place in language.first_outside and _is_first_of_kind(parent)):
+            outside += 1
+        if parent.type in language.scopes:
+            if outside == 0:
+                return parent
+            outside -= 1
+        node = parent
+    return node
+
+
+def _is_first_of_kind(node: Node) -> bool:
+    return node.parent is not None and next(child for child in node.parent.children if child.type == node.type) == node
+
+
+class _Resolver:
+    """All variables of one name in a file, by the scopes that own them."""
+
+    def __init__(self, language: Language, word: str, names: list[_Name]) -> None:
+        self.language, self.word, self.names = language, word, names
+        self.declared = {name.scope.id: name.role for name in names if name.role in (_Role.MODULE, _Role.OUTER)}
+        self.binding = {name.scope.id for name in names if name.role in (_Role.BINDING, _Role.IMPORT)}
+
+    def together_with(self, leaf: Node) -> tuple[Range, ...]:
+        if any(self._is_unclear(name.node) for name in self.names):
+            raise LacunaError(f"{self.word} is used as a type parameter or type alias, where its scope is not clear")
+        owners = [self._owner(name) for name in self.names]
+        own = next(owner for name, owner in zip(self.names, owners, strict=True) if name.node == leaf)
+        if own is None:
+            raise LacunaError(f"{self.word} is bound nowhere in this file, so it can't be renamed here")
+        together = [name for name, owner in zip(self.names, owners, strict=True) if owner == own]
+        self._refuse_doubts(own, together)
+        return tuple((name.node.start_byte, name.node.end_byte) for name in together)
+
+    def _owner(self, name: _Name) -> Node | None:
+        """The scope that binds the name, None for one that is bound nowhere."""
+        scope: Node | None = name.scope
+        role = self.declared.get(name.scope.id)
+        if role is _Role.MODULE:
+            return _root(name.scope)
+        if role is _Role.OUTER:
+            scope = self._around(name.scope)
+        while scope is not None:
+            if self.declared.get(scope.id) is _Role.MODULE:
+                return _root(scope)
+            if scope.id in self.binding and self.declared.get(scope.id) is not _Role.OUTER:
+                return scope
+            scope = self._around(scope)
+        return None
+
+    def _around(self, scope: Node) -> Node | None:
+        """The next scope whose names can be seen from inside `scope`: not a class's."""
+        while scope.parent is not None:
+            scope = _scope(scope, self.language)
+            if scope.type not in self.language.types:
+                return scope
+        return None
+
+    def _refuse_doubts(self, own: Node, together: list[_Name]) -> None:
+        if own.type in self.language.types:
+            raise LacunaError(f"{self.word} is a class's attribute, which may be used through any object; only variables are renamed")
+        if any(name.role is _Role.IMPORT for name in together):
+            raise LacunaError(f"{self.word} is the name that another module gives; import it 'as' a name of your own first")
+        for name in self.names:
+            # Reading a name in a class that binds it later falls back on the module's.
+            if name.role is _Role.USE and name.scope.type in self.language.types and name.scope.id in self.binding:
+                raise LacunaError(f"{self.word} is read in a class that binds it too, so that it is not clear which one is meant")
+        if any(_in_error(name.node) for name in self.names):
+            raise LacunaError(f"{self.word} also stands where the code has a syntax error; mend that first")
+
+    def _is_unclear(self, node: Node) -> bool:
+        step: Node | None = node
+        while step is not None:
+            if _place_of(step, self.language.unclear):
+                return True
+            step = step.parent
+        return False
+
+
+def _root(node: Node) -> Node:
+    while node.parent is not None:
+        node = node.parent
+    return node
+
+
+def _in_error(node: Node) -> bool:
+    step: Node | None = node
+    while step is not None:
+        if step.is_error:
+            return True
+        step = step.parent
+    return False

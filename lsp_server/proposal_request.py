@@ -1,0 +1,123 @@
+"""Asking for proposals at a cursor while somebody types: newer requests overtake older ones, and what is known needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lsprotocol import types
+
+from engine.errors import LacunaError
+from engine.infiller import Infiller, OnPass
+from lsp_server.documents import Document
+from lsp_server.extent import extent_at
+from lsp_server.inference import Stopped, StopReason
+from lsp_server.language_server import LacunaServer
+from lsp_server.proposals import Place, Proposal, Proposals, propose
+
+
+@dataclass(frozen=True)
+class ProposalRequest:
+    """A wish for `count` proposals at `place`, which is in `document` or in what it will be once a menu's item is chosen.
+
+    `kind` is the feature: requests of one overtake each other, and the log calls them so. `typed`: nobody asked, the editor did because
+    somebody types. Then what is known is served, the delay of the settings passes first, so that fast typing wakes no model,
+    and what is too unlikely is kept back.
+    """
+
+    kind: Literal["inline", "completion"]
+    document: Document
+    place: Place
+    count: int
+    typed: bool
+
+
+async def proposals_for(ls: LacunaServer, request: ProposalRequest) -> tuple[Proposal, ...]:
+    """The proposals, the likeliest first. None come, and the log has the reason, where the model has no fit one or is not
+    ready, or where the answer would come too late: a newer request of the kind or a change of the document makes it worthless.
+
+    A single proposal is the likeliest text token by token (temperature 0): the same each time, so that it stays while one types on.
+    Several are drawn by the settings.
+    """
+    document = request.document
+    if _at_marker(request.place, ls.settings.marker):
+        ls.note(f"{request.kind}: nothing, a hole's marker stands here")
+        return ()
+    with ls.turns.take(f"{request.kind} {document.uri}") as turn:
+        # Also stops the older request's work, even where this one will not need the model.
+        job = ls.inference.new_job(request.kind, document.uri)
+        if request.typed:
+            if known := _likely(ls, request, ls.proposals.recall(document.uri, request.place)):
+                ls.note(f"{request.kind}: from the cache")
+                return known
+            await turn.wait(ls.settings.inline_delay_ms / 1000)
+        reason = _why_not(ls, request, replaced=turn.is_over)
+        if reason is not None:
+            ls.note(f"{request.kind}: {reason}")
+            return ()
+        try:
+            proposals = await ls.inference.run(job, _work(ls, request))
+        except Stopped as stop:
+            ls.note(f"{request.kind}: dropped, {stop}")
+            return ()
+        except LacunaError as error:
+            ls.note(f"{request.kind}: {error}", types.MessageType.Warning)
+            return ()
+    if not ls.documents.is_current(document):
+        ls.note(f"{request.kind}: dropped, {StopReason.MODIFIED.value}")
+        return ()
+    return _told(ls, request, proposals)
+
+
+def _at_marker(place: Place, marker: str) -> bool:
+    """Whether the cursor stands in a hole's marker or touches it: a hole is filled by an action, and not written on."""
+    name = marker.encode("utf-8")
+    return name in place.buffer.source[max(0, place.offset - len(name)) : place.offset + len(name)]
+
+
+def _why_not(ls: LacunaServer, request: ProposalRequest, *, replaced: bool) -> str | None:
+    """Why the model is not asked after all; None where it is."""
+    if replaced:
+        return f"dropped, {StopReason.REPLACED.value}"
+    if not ls.documents.is_current(request.document):
+        return f"dropped, {StopReason.MODIFIED.value}"
+    if not getattr(ls.inference, "ready", True):
+        return "nothing yet, the model is still loading"
+    return None
+
+
+def _work(ls: LacunaServer, request: ProposalRequest) -> Callable[[Infiller, OnPass], Proposals]:
+    settings, place = ls.settings, request.place
+    options = replace(settings.fill_options(), count=request.count, temperature=0.0 if request.count == 1 else settings.temperature)
+
+    def work(infiller: Infiller, on_pass: OnPass) -> Proposals:
+        extent = extent_at(place.buffer, place.tree, place.offset)
+        return propose(place, extent, infiller, options, on_pass, settings.marker)
+
+    return work
+
+
+def _told(ls: LacunaServer, request: ProposalRequest, proposals: Proposals) -> tuple[Proposal, ...]:
+    """Those of the proposals that are shown, after a word to the log."""
+    cost = (
+        f"{proposals.passes} passes, {proposals.elapsed_ms:.0f} ms; {proposals.prompt_rows} prompt rows run, {proposals.reused_rows} reused"
+    )
+    likely = _likely(ls, request, proposals.found)
+    ls.proposals.remember(request.document.uri, request.place, likely)
+    if likely:
+        best = likely[0]
+        ls.note(f"{request.kind}: {best.tokens} tokens, mean token probability {best.mean_probability:.2f}; {cost}")
+    elif proposals.found:
+        best = proposals.found[0]
+        least = ls.settings.inline_min_probability
+        ls.note(f"{request.kind}: suppressed, mean token probability {best.mean_probability:.2f} < {least:g}; {cost}")
+    else:
+        ls.note(f"{request.kind}: nothing, {proposals.refused[0]}; {cost}")
+    return likely
+
+
+def _likely(ls: LacunaServer, request: ProposalRequest, proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
+    """Those that are likely enough to be shown unasked; all of them where somebody asked."""
+    least = ls.settings.inline_min_probability if request.typed else 0.0
+    return tuple(proposal for proposal in proposals if proposal.mean_probability >= least)
