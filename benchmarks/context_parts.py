@@ -1,9 +1,9 @@
 """What each part of the context is worth: bits per byte of hole text with all parts in the window, and with one of them left out.
 
-Holes are lines, rests of lines and syntax nodes, a third each, of Python files that are longer than the model's window, each file opened
-together with some others of its project: those that it imports first, then those of its folder. The true text of the hole, end mark included,
-is scored given the context that the language server chooses. The share of the room that definitions get is chosen on one half
-of the files and reported on the other. Differences are paired; intervals are 95% bootstrap intervals over files.
+Holes are lines, rests of lines and syntax nodes, a third each, of Python files longer than the model's window, each file opened together
+with some others of its project: those that it imports first, then those of its folder. The true text of the hole, end mark included, is
+scored given the context that the language server chooses. The share of the room that definitions get is chosen on one half of the files
+and reported on the other. Differences are paired; intervals are 95% bootstrap intervals over files.
 """
 
 from __future__ import annotations
