@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import tomllib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import PurePosixPath
 
@@ -29,10 +29,12 @@ class Language:
     that bring in names from elsewhere. `wrappers`: nodes around a definition that belong to it (decorators, exports).
     `functions`: definitions of functions and methods. `types`: definitions of classes and the like, whose bodies hold
     definitions. `bodies`: the nodes of statements or members that a header introduces. `statement_lists`: nodes whose named
-    children are statements. `identifiers`: leaves that are names. `arguments`: lists of call arguments. `stubs`: statements, as
-    they are written less a closing semicolon, which alone in a function's body say that it is yet to be written.
+    children are statements. `cases`: nodes of statements after a header of their own that ends with a colon. `identifiers`:
+    leaves that are names. `arguments`: lists of call arguments. `stubs`: statements, as they are written less a closing
+    semicolon, which alone in a function's body say that it is yet to be written.
 
-    What `lsp_server.bindings` reads may be left out; then names of the language aren't told apart. `scopes`: nodes with names of their
+    What `lsp_server.bindings` reads may be left out; then names of the language aren't told apart, and `bindings` and `members` only
+    say what a name at the top of a file may stand for. `scopes`: nodes with names of their
     own. A place is "parent.field" of a node, the field empty where it has none, or "grandparent.field > parent.field".
     `outside`: places that belong to the scope around the one they are in; `first_outside`: those that do in the first of the scope's
     children of their parent's kind. `patterns`: nodes that spread a binding over names. `bindings`: places that bind a name in their
@@ -58,6 +60,7 @@ class Language:
     identifiers: frozenset[str]
     arguments: frozenset[str]
     stubs: tuple[str, ...]
+    cases: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     passed_scopes: frozenset[str] = frozenset()
     outside: frozenset[str] = frozenset()
@@ -70,6 +73,11 @@ class Language:
     members: frozenset[str] = frozenset()
     import_names: frozenset[str] = frozenset()
     unclear: frozenset[str] = frozenset()
+
+    @cached_property
+    def blocks(self) -> frozenset[str]:
+        """All nodes whose named children are statements or members, save those of errors."""
+        return (self.statement_lists | self.bodies | self.cases) - {"ERROR"}
 
 
 _ORDERED = ("ids", "suffixes", "stubs")
