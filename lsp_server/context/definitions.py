@@ -9,7 +9,7 @@ from itertools import islice
 from tree_sitter import Node, Tree
 
 from lsp_server.languages import Language, table_of_tree
-from lsp_server.statements import Span
+from lsp_server.statements import Span, top_statements, unwrapped
 
 # A definition of no more bytes than this is shown whole, a longer one by its header and a docstring of one line.
 _SHORT = 160
@@ -61,9 +61,9 @@ def _definitions(root: Node, source: bytes, language: Language) -> Iterator[Defi
     seen = 0
     while stack:
         block, outer = stack.pop()
-        for whole in islice(_children(block), max(0, _MOST_STATEMENTS - seen)):
+        for whole in islice(top_statements(block, language), max(0, _MOST_STATEMENTS - seen)):
             seen += 1
-            node = _unwrapped(whole, language)
+            node = unwrapped(whole, language)
             body = node.child_by_field_name("body")
             if node.type in language.functions or node.type in language.types:
                 name = _name(node, language)
@@ -77,32 +77,12 @@ def _definitions(root: Node, source: bytes, language: Language) -> Iterator[Defi
                     yield Definition(source[name.start_byte : name.end_byte], ((whole.start_byte, whole.end_byte),), False)
 
 
-def _children(node: Node) -> Iterator[Node]:
-    cursor = node.walk()
-    more = cursor.goto_first_child()
-    while more:
-        if cursor.node is not None and cursor.node.is_named:
-            yield cursor.node
-        more = cursor.goto_next_sibling()
-
-
-def _unwrapped(node: Node, language: Language) -> Node:
-    """The definition in decorators or an export; any other node is itself."""
-    while node.type in language.wrappers and node.named_child_count:
-        node = node.named_children[-1]
-    return node
-
-
 def _name(node: Node, language: Language) -> Node | None:
     """The identifier that a definition names: its field `name`, or what is inside its declarators."""
-    while True:
-        named = node.child_by_field_name("name")
-        if named is not None:
-            return named
-        inner = node.child_by_field_name("declarator")
-        if inner is None:
-            return node if node.type in language.identifiers else None
-        node = inner
+    inner: Node | None = node
+    while inner is not None and inner.type not in language.identifiers:
+        inner = inner.child_by_field_name("name") or inner.child_by_field_name("declarator")
+    return inner
 
 
 def _header(node: Node, body: Node) -> Span:

@@ -108,19 +108,26 @@ def table_of(language: str) -> Language | None:
     return next((table for table in tables() if language in table.ids), None)
 
 
+# The tables of the grammars that were loaded; no tree is of another.
+_tables_of_grammars: dict[tree_sitter.Language, Language] = {}
+
+
 @cache
 def grammar_of(language: str) -> tree_sitter.Language | None:
-    """The grammar of a language by one of its ids; None where there is no table or its wheel is not installed."""
+    """The grammar of a language by one of its ids; None where there is no table, or its wheel isn't installed or of no use here."""
     table = table_of(language)
     if table is None:
         return None
     module, function = table.grammar.split(":")
     try:
-        return tree_sitter.Language(getattr(importlib.import_module(module), function)())
-    except ImportError:
+        grammar = tree_sitter.Language(getattr(importlib.import_module(module), function)())
+    except (ImportError, AttributeError, ValueError):
+        # Not there, of another make, or of a version that the installed tree-sitter can't read.
         return None
+    _tables_of_grammars[grammar] = table
+    return grammar
 
 
 def table_of_tree(tree: Tree) -> Language:
     """The table of the language that `tree` was parsed as."""
-    return next(table for table in tables() if tree.language == grammar_of(table.ids[0]))
+    return _tables_of_grammars[tree.language]
