@@ -142,4 +142,6 @@ def _in_text(tree: Tree, offset: int) -> bool:
 
 
 def _ends_with_line(node: Node, line_comment: str) -> bool:
-    return node.is_extra and node.text is not None and node.text.startswith(line_comment.encode())
+    """Whether this is a comment that goes on when more is typed behind it, and whose node doesn't hold its line end already."""
+    text = node.text or b""
+    return node.is_extra and text.startswith(line_comment.encode()) and not text.endswith((b"\n", b"\r"))

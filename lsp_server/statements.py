@@ -30,7 +30,7 @@ def statements(tree: Tree, start: int, end: int) -> Iterator[Span]:
             if node.type in language.cases:
                 yield node.start_byte, _end_of_case(node)
             elif node.type not in language.blocks:
-                body = _body_within(node, language)
+                body = body_within(node, language)
                 if body is None:
                     if node.is_named and (parent.type in language.statement_lists or parent.type in language.blocks):
                         yield node.start_byte, node.end_byte
@@ -114,18 +114,7 @@ def unwrapped(node: Node, language: Language) -> Node:
     return node
 
 
-def _is_body(node: Node, language: Language) -> bool:
-    return node.type in language.bodies or node.type in language.cases
-
-
-def _body(node: Node, language: Language) -> Node | None:
-    """The block that a compound statement or one of its clauses introduces, on a later line or its own; None for all else."""
-    if node.type in language.blocks:
-        return None
-    return next((child for child in unwrapped(node, language).children if _is_body(child, language)), None)
-
-
-def _body_within(statement: Node, language: Language) -> Node | None:
+def body_within(statement: Node, language: Language) -> Node | None:
     """The first body in a statement, be it its own or that of a function in one of its expressions of several lines."""
     body = _body(statement, language)
     if body is not None or statement.start_point.row == statement.end_point.row:
@@ -141,6 +130,17 @@ def _body_within(statement: Node, language: Language) -> Node | None:
             if not cursor.goto_parent():
                 return None
     return None
+
+
+def _is_body(node: Node, language: Language) -> bool:
+    return node.type in language.bodies or node.type in language.cases
+
+
+def _body(node: Node, language: Language) -> Node | None:
+    """The block that a compound statement or one of its clauses introduces, on a later line or its own; None for all else."""
+    if node.type in language.blocks:
+        return None
+    return next((child for child in unwrapped(node, language).children if _is_body(child, language)), None)
 
 
 def _has_brackets(body: Node) -> bool:

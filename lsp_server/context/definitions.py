@@ -9,7 +9,7 @@ from itertools import islice
 from tree_sitter import Node, Tree
 
 from lsp_server.languages import Language, table_of_tree
-from lsp_server.statements import Span, top_statements, unwrapped
+from lsp_server.statements import Span, body_within, top_statements, unwrapped
 
 # A definition of no more bytes than this is shown whole, a longer one by its header and a docstring of one line.
 _SHORT = 160
@@ -72,9 +72,17 @@ def _definitions(root: Node, source: bytes, language: Language) -> Iterator[Defi
             if body is not None and node.type not in language.functions:
                 # A type's body, or a namespace's, whose members are the file's own.
                 stack.append((body, (*outer, _header(whole, body)) if node.type in language.types else outer))
-            elif body is None and not outer and node.type not in language.imports and whole.end_byte - whole.start_byte <= _SHORT:
-                for name in _assigned(node, language):
-                    yield Definition(source[name.start_byte : name.end_byte], ((whole.start_byte, whole.end_byte),), False)
+            elif body is None and not outer and node.type not in language.imports:
+                value = _function_in(whole, language)
+                if value is not None or whole.end_byte - whole.start_byte <= _SHORT:
+                    for name in _assigned(node, language):
+                        yield Definition(source[name.start_byte : name.end_byte], tuple(_shown(whole, value, language)), False)
+
+
+def _function_in(statement: Node, language: Language) -> Node | None:
+    """The body of a function that a statement gives a name (`const f = () => {...}`)."""
+    body = body_within(statement, language)
+    return body if body is not None and body.parent is not None and body.parent.type in language.functions else None
 
 
 def _name(node: Node, language: Language) -> Node | None:
@@ -95,7 +103,7 @@ def _shown(whole: Node, body: Node | None, language: Language) -> Iterator[Span]
         return
     yield _header(whole, body)
     first = body.named_child(0)
-    if first is not None and _is_text(first, language) and first.start_point.row == first.end_point.row:
+    if first is not None and not first.is_extra and _is_text(first, language) and first.start_point.row == first.end_point.row:
         yield first.start_byte, first.end_byte
 
 

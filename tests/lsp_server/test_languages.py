@@ -9,6 +9,7 @@ import pytest
 from tree_sitter import Tree
 
 from lsp_server.buffer import Buffer
+from lsp_server.extent import extent_at
 from lsp_server.holes import find_markers
 from lsp_server.languages import Language, grammar_of, language_of, table_of, table_of_tree, tables
 from lsp_server.syntax import count_errors, parse
@@ -157,3 +158,23 @@ def test_a_grammar_that_is_not_installed_makes_plain_text(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("language", ["klingon", "", "PYTHON", "plaintext", "javascript\0", "../python"])
 def test_unknown_ids_are_plain_text(language: str) -> None:
     assert table_of(language) is None and grammar_of(language) is None and parse(b"x = ___", language) is None
+
+
+@pytest.mark.parametrize("language", sorted(IDS))
+def test_words_are_told_from_code_at_the_cursor(language: str) -> None:
+    sample = SAMPLES[language]
+    buffer, tree = Buffer(sample.encode(), "a"), tree_of(sample, language)
+    for word in ("hole", "text"):
+        for offset in (offset for offset in range(len(sample)) if sample.startswith(word, offset)):
+            assert (extent_at(buffer, tree, offset + 2).kind == "words") == (word == "text"), sample[offset - 20 : offset + 10]
+
+
+@pytest.mark.parametrize("language", sorted(IDS))
+def test_a_comment_to_the_lines_end_goes_on_there_and_ends_with_it(language: str) -> None:
+    table = table_of(language)
+    assert table is not None
+    for comment in (f"{table.line_comment} words", f"{table.line_comment}/ words"):
+        sample = f"{comment}\n\n"
+        buffer, tree = Buffer(sample.encode(), "a"), tree_of(sample, language)
+        assert extent_at(buffer, tree, len(comment)).kind == "words"
+        assert extent_at(buffer, tree, len(comment) + 1).kind != "words"
