@@ -14,7 +14,7 @@ from lsp_server.holes import MARKER
 @dataclass(frozen=True)
 class Settings:
     """What an editor may set. In its configuration the names are `marker`, `temperature`, `topP`, `alternatives`,
-    `method`, `maxTokens`, `model` and `seed`.
+    `method`, `maxTokens`, `model`, `seed`, `inlineCompletion`, `inlineDelayMs`, `inlineMinProbability` and `plainCompletion`.
 
     `alternatives` is the number of suggestions a request; `max_tokens` None: a budget by the hole's kind; `model`
     None: the default model. `seed` makes the same request draw the same fills; None draws anew each time.
@@ -63,6 +63,10 @@ class Settings:
             max_tokens=max_tokens or None,
             model=Path(model).expanduser() if model else None,
             seed=_whole_number(values, "seed", 0) if values.get("seed") is not None else None,
+            inline_completion=_flag(values, "inlineCompletion", defaults.inline_completion),
+            inline_delay_ms=_whole_number(values, "inlineDelayMs", defaults.inline_delay_ms),
+            inline_min_probability=_number(values, "inlineMinProbability", defaults.inline_min_probability),
+            plain_completion=_string(values, "plainCompletion", defaults.plain_completion),
         )
         if settings.seed is not None and settings.seed < 0:
             raise LacunaError(f"the setting seed must be at least 0, not {settings.seed}")
@@ -81,6 +85,15 @@ def _string(values: Mapping[object, object], name: str, default: str) -> str:
         return default
     if not isinstance(value, str):
         raise LacunaError(f"the setting {name} must be a text, not {value!r}")
+    return value
+
+
+def _flag(values: Mapping[object, object], name: str, default: bool) -> bool:
+    value = values.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise LacunaError(f"the setting {name} must be true or false, not {value!r}")
     return value
 
 

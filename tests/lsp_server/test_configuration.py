@@ -30,6 +30,10 @@ def test_everything_set() -> None:
     }
     settings = Settings.parse(values)
     assert settings == Settings("TODO_", 0.0, 0.9, 5, "sequential", 40, Path("/models/mine"), 7)
+    inline = {"inlineCompletion": False, "inlineDelayMs": 0, "inlineMinProbability": 0.5, "plainCompletion": "off"}
+    assert Settings.parse(inline) == Settings(
+        inline_completion=False, inline_delay_ms=0, inline_min_probability=0.5, plain_completion="off"
+    )
     options = settings.fill_options()
     assert (options.count, options.temperature, options.top_p, options.method, options.seed) == (5, 0.0, 0.9, "sequential", 7)
 
@@ -59,6 +63,7 @@ def test_home_in_the_model_folder() -> None:
         ({"marker": " "}, "setting marker must be a word"),
         ({"marker": "a\nb"}, "setting marker must be a word"),
         ({"model": 3}, "setting model must be a text"),
+        ({"inlineCompletion": 1}, "setting inlineCompletion must be true or false"),
     ],
 )
 def test_bad_values_are_named(values: object, message: str) -> None:
