@@ -40,7 +40,15 @@ class Language:
     children of their parent's kind. `patterns`: nodes that spread a binding over names. `bindings`: places that bind a name in their
     scope; `passing_bindings` do so past `passed_scopes`; `module_declarations` and `outer_declarations` say that a name is the
     module's, or bound further out. `members`: places of names that are no variables; `import_names` bind names given by
-    another module. `unclear`: places in which names follow rules that none of these entries tell.
+    another module. `unclear`: places in which names follow rules that none of these entries tell. `wildcards`: parts of imports that
+    bind names which aren't told. `predefined`: names that the language or its library gives a meaning everywhere.
+
+    What the code actions read may be left out too; then they aren't offered. `annotations`: nodes of the types of parameters and results,
+    which hold one of `type_expressions` (the grammar may take any expression); `annotation_marks`: what stands before a parameter's and
+    before a result's. `bare_parameters` are kinds of parameters without a type, `defaulted_parameters` such with a value, and
+    `default_mark` is what stands before that where there is a type; `receivers`: names of a first parameter whose type goes without
+    saying. `lazy_annotations`: statements by which no type is looked up when the code is run.
+    `docstring`: the quotes around the string that documents a definition as its body's first statement.
     """
 
     name: str
@@ -73,6 +81,17 @@ class Language:
     members: frozenset[str] = frozenset()
     import_names: frozenset[str] = frozenset()
     unclear: frozenset[str] = frozenset()
+    wildcards: frozenset[str] = frozenset()
+    predefined: frozenset[str] = frozenset()
+    annotations: frozenset[str] = frozenset()
+    type_expressions: frozenset[str] = frozenset()
+    annotation_marks: tuple[str, ...] = ()
+    bare_parameters: frozenset[str] = frozenset()
+    defaulted_parameters: frozenset[str] = frozenset()
+    default_mark: str = ""
+    receivers: frozenset[str] = frozenset()
+    lazy_annotations: frozenset[str] = frozenset()
+    docstring: tuple[str, ...] = ()
 
     @cached_property
     def blocks(self) -> frozenset[str]:
@@ -80,7 +99,7 @@ class Language:
         return (self.statement_lists | self.bodies | self.cases) - {"ERROR"}
 
 
-_ORDERED = ("ids", "suffixes", "stubs")
+_ORDERED = ("ids", "suffixes", "stubs", "annotation_marks", "docstring")
 
 
 @cache
