@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from engine.decoders import DECODERS, slots_of_prompt
 from engine.decoders.base import Draw, Prefilled, prefill
 from engine.decoders.tied import TiedSearch
+from engine.decoders.tied_paths import Constraint
 from engine.errors import PassageError
 from engine.infiller import OnPass, ignore_progress
 from engine.manifest import Manifest, load_manifest
@@ -24,6 +26,7 @@ from engine.sampling import Sampler, log_softmax
 from engine.scoring import conditionals
 from engine.sequence import MaskedSequence, mask, typing_step
 from engine.text import Text
+from engine.wording import WordTokens, allowed_tokens
 
 DEFAULT_MODEL = Path(__file__).parent / "models" / "default"
 
@@ -51,6 +54,10 @@ class LocalInfiller:
     @property
     def provider(self) -> str:
         return self.model.provider
+
+    @cached_property
+    def _word_tokens(self) -> WordTokens:
+        return WordTokens.of([self.text.decode([token]) for token in range(self.manifest.vocabulary)])
 
     @property
     def window(self) -> int:
@@ -98,8 +105,9 @@ class LocalInfiller:
         sequence = self.sequence(passage)
         rng = np.random.default_rng(options.seed)
         sampler = Sampler(options.temperature, options.top_p)
-        prefilled = prefill(self.model, sequence, 1 if passage.ties else slots_of_prompt(options.method, options.draft), self.prompts)
-        draw = self._search if passage.ties else self._draw
+        width = 1 if passage.is_bound else slots_of_prompt(options.method, options.draft)
+        prefilled = prefill(self.model, sequence, width, self.prompts)
+        draw = self._search if passage.is_bound else self._draw
         found, spent = draw(passage, prefilled, sampler, options, rng, on_pass)
         ranked = sorted(found, key=lambda suggestion: suggestion.logprob, reverse=True)
         elapsed = (time.perf_counter() - began) * 1000
@@ -135,7 +143,9 @@ class LocalInfiller:
         self, passage: Passage, prefilled: Prefilled, sampler: Sampler, options: FillOptions, rng: np.random.Generator, on_pass: OnPass
     ) -> tuple[list[Suggestion], _Spent]:
         found: dict[tuple[str, ...], Suggestion] = {}
-        search = TiedSearch(prefilled, passage.ties, sampler, rng, on_pass)
+        ties = passage.ties or tuple(range(len(passage.budgets)))
+        constraint = Constraint(ties, allowed_tokens(prefilled.chain, passage.wordings, self._word_tokens))
+        search = TiedSearch(prefilled, constraint, sampler, rng, on_pass)
         for drawn in search:
             suggestion = self._suggestion(prefilled, drawn)
             found.setdefault(suggestion.texts, suggestion)

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from engine.errors import PassageError
+
+
+class Wording(StrEnum):
+    """What the text of a hole has to be like, whatever the model would rather write.
+
+    ANY: anything, nothing included. SOME: at least one token. WORD: one identifier: letters, digits and underscores, no digit first.
+    SOME and WORD also want an end: a fill that ran out of its budget is none.
+    """
+
+    ANY = "any"
+    SOME = "some"
+    WORD = "word"
 
 
 @dataclass(frozen=True)
@@ -22,6 +35,9 @@ class Passage:
     `ties[i]` is the number of the first hole whose fill hole i must repeat, token by token; i itself where it repeats none.
     Empty: no two holes are tied. Tied holes have one budget, and agree on whether it is their length.
 
+    `wordings[i]` says what hole i's text has to be like: fills are drawn from the joint given that all holes keep to theirs. Empty: ANY
+    for all. Tied holes have one wording.
+
     Raises PassageError when the counts disagree, there is no hole, a tie is no earlier untied hole of the same budget, or a budget
     is below 1: a hole that may be empty still has a slot for its end mark, and one whose length is known to be 0 is none.
     """
@@ -32,6 +48,7 @@ class Passage:
     at_end: bool = True
     fixed_lengths: tuple[bool, ...] = ()
     ties: tuple[int, ...] = ()
+    wordings: tuple[Wording, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.budgets:
@@ -45,8 +62,15 @@ class Passage:
             raise PassageError(
                 f"{len(self.budgets)} holes need as many words on whether their lengths are fixed, not {len(self.fixed_lengths)}"
             )
+        if self.wordings and len(self.wordings) != len(self.budgets):
+            raise PassageError(f"{len(self.budgets)} holes need as many wordings, not {len(self.wordings)}")
         if self.ties:
             self._check_ties()
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether not all fills will do, as holes are tied or bound to a wording."""
+        return bool(self.ties) or any(wording != Wording.ANY for wording in self.wordings)
 
     def _check_ties(self) -> None:
         if len(self.ties) != len(self.budgets):
@@ -58,3 +82,5 @@ class Passage:
                 self.fixed_lengths and self.fixed_lengths[number] != self.fixed_lengths[first]
             ):
                 raise PassageError(f"holes {first + 1} and {number + 1} are tied, but differ in their budgets")
+            if self.wordings and self.wordings[number] != self.wordings[first]:
+                raise PassageError(f"holes {first + 1} and {number + 1} are tied, but differ in their wordings")

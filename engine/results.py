@@ -74,8 +74,8 @@ class FillResult:
     alternatives (duplicates included). Times are wall-clock milliseconds. Of the prompt's rows, `prompt_rows` were run
     and `reused_rows` were there from earlier requests.
 
-    `exact` is False where the search for tied holes reached its bound before it was sure: the suggestions are then fills that it
-    came upon, if any, and no draws from the joint. Without ties it is always True.
+    `exact` is False where the search for bound holes (tied ones, or ones with a wording) reached its limit: the suggestions are then drawn
+    by the joint among candidates alone. For all other passages it is always True.
     """
 
     suggestions: tuple[Suggestion, ...]

@@ -290,3 +290,23 @@ def _continued(oracle: Oracle, partial: _Partial, target: int, logs: Array, chan
             slots=(*partial.slots, slot),
             logprobs=(*partial.logprobs, float(logs[token])),
         )
+
+
+def tied(joint: Joint, budgets: Sequence[int], ties: Sequence[int]) -> dict[tuple[int, ...], float]:
+    """The probabilities of those fills whose tied holes have the same tokens, renormalised; `ties` are a passage's."""
+    kept = {}
+    for tokens, outcome in joint.items():
+        texts = hole_texts(outcome.slots, tokens, budgets)
+        if all(texts[hole] == texts[first] for hole, first in enumerate(ties)):
+            kept[tokens] = outcome.probability
+    total = sum(kept.values())
+    return {tokens: probability / total for tokens, probability in kept.items()}
+
+
+def hole_texts(slots: Sequence[int], tokens: Sequence[int], budgets: Sequence[int]) -> list[tuple[int, ...]]:
+    """Each hole's tokens, of tokens that stand in these slots."""
+    borders = np.cumsum(budgets)
+    texts: list[list[int]] = [[] for _ in budgets]
+    for slot, token in zip(slots, tokens, strict=True):
+        texts[int(np.searchsorted(borders, slot, side="right"))].append(token)
+    return [tuple(text) for text in texts]
