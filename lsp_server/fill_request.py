@@ -122,7 +122,7 @@ async def run_fill(ls: LacunaServer, request: FillRequest, token: types.Progress
     ls.note(
         f"{title}: {filling.tokens} tokens in {filling.passes} passes, {filling.elapsed_ms:.0f} ms; "
         f"{filling.prompt_rows} prompt rows run, {filling.reused_rows} reused"
-        + ("" if filling.exact else "; the search for tied holes was cut short")
+        + ("" if filling.exact else "; drawn among candidates, as the search for tied holes came to its limit")
     )
     return filling
 

@@ -39,8 +39,8 @@ class Filling:
     """Candidates, the likeliest first, and what they cost. `refused` says why the others were dropped, one reason each.
 
     `passes` and `tokens` count all that the model did for the request, refused alternatives included. Of the prompts' rows,
-    `prompt_rows` were run and `reused_rows` were there from earlier requests. `exact` is False where a search for tied holes was cut
-    short: what it gave is then no draw from the joint.
+    `prompt_rows` were run and `reused_rows` were there from earlier requests. `exact` is False where a search for tied holes came
+    to its limit: what it gave was then drawn by the joint among candidates alone.
     """
 
     candidates: tuple[Candidate, ...]

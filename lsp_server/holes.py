@@ -11,6 +11,7 @@ from typing import Literal
 from tree_sitter import Node, Tree
 
 from engine.errors import LacunaError
+from engine.passage import Wording
 from lsp_server.buffer import Buffer
 from lsp_server.languages import table_of_tree
 from lsp_server.syntax import leaf_at, smallest_node
@@ -32,7 +33,7 @@ _ALMOST_BYTES = 3
 class Hole:
     """Bytes `start` to `end` of the source are to be written anew, in at most `budget` tokens, the end mark included.
 
-    Holes with the same `tie` get the same text; None: tied to no other.
+    Holes with the same `tie` get the same text; None: tied to no other. `wording` is what the text has to be like.
     """
 
     start: int
@@ -40,6 +41,7 @@ class Hole:
     kind: Literal["marker", "selection", "range"]
     budget: int
     tie: str | None = None
+    wording: Wording = Wording.ANY
 
 
 def find_markers(buffer: Buffer, tree: Tree | None, marker: str = MARKER, max_tokens: int | None = None) -> tuple[Hole, ...]:

@@ -17,7 +17,7 @@ from tree_sitter import Tree
 
 from engine.errors import PassageError
 from engine.infiller import Infiller
-from engine.passage import Passage
+from engine.passage import Passage, Wording
 from lsp_server.buffer import Buffer
 from lsp_server.context.definitions import Definition, definitions, meant, mentions
 from lsp_server.context.parts import Context, OtherFile, Part, Reason, model_text
@@ -95,6 +95,7 @@ def choose_context(
         at_start=first == 0,
         at_end=last == len(buffer.source),
         ties=_ties(holes),
+        wordings=_wordings(holes),
     )
 
 
@@ -103,6 +104,12 @@ def _ties(holes: Sequence[Hole]) -> tuple[int, ...]:
     first: dict[str, int] = {}
     ties = tuple(number if hole.tie is None else first.setdefault(hole.tie, number) for number, hole in enumerate(holes))
     return ties if ties != tuple(range(len(holes))) else ()
+
+
+def _wordings(holes: Sequence[Hole]) -> tuple[Wording, ...]:
+    """The holes' wordings; empty where all of them are ANY."""
+    wordings = tuple(hole.wording for hole in holes)
+    return wordings if set(wordings) != {Wording.ANY} else ()
 
 
 def _steady_tree(buffer: Buffer, tree: Tree, gaps: Sequence[Span]) -> Tree:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from tree_sitter import Tree
 
-from engine.passage import Passage
+from engine.passage import Passage, Wording
 from lsp_server.buffer import Buffer
 from lsp_server.context.definitions import Definitions, definitions
 from lsp_server.line_ends import to_model
@@ -72,7 +72,7 @@ class Context:
 
     `left_out` is what syntax asks for and the room did not allow: headers, imports and definitions, since of the lines nearby there are
     always more.
-    `at_start`, `at_end` and `ties` are the passage's.
+    `at_start`, `at_end`, `ties` and `wordings` are the passage's.
     """
 
     parts: tuple[Part, ...]
@@ -81,9 +81,10 @@ class Context:
     at_start: bool
     at_end: bool
     ties: tuple[int, ...]
+    wordings: tuple[Wording, ...]
 
     def passage(self) -> Passage:
         pieces = [""] * (len(self.budgets) + 1)
         for part in self.parts:
             pieces[part.piece] += part.text
-        return Passage(tuple(pieces), self.budgets, at_start=self.at_start, at_end=self.at_end, ties=self.ties)
+        return Passage(tuple(pieces), self.budgets, at_start=self.at_start, at_end=self.at_end, ties=self.ties, wordings=self.wordings)

@@ -11,6 +11,7 @@ import pytest
 from engine.errors import Cancelled, LacunaError
 from engine.infiller import Infiller
 from engine.options import FillOptions
+from engine.passage import Wording
 from engine.results import Progress
 from lsp_server.buffer import Buffer
 from lsp_server.filling import Filling, apply_edits, fill_holes
@@ -210,9 +211,20 @@ def test_copies_of_tied_holes_and_free_ones_take_turns(infiller: Infiller) -> No
         assert len(texts) == len(holes) and len({*texts[:3], *texts[4:]}) == 1
 
 
-def test_a_search_for_tied_holes_that_was_cut_short_is_told(infiller: Infiller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_for_tied_holes_that_was_cut_short_is_told_and_still_ties(infiller: Infiller, monkeypatch: pytest.MonkeyPatch) -> None:
     buffer, holes = tied(RENAMED)
+    words = [replace(hole, wording=Wording.WORD) for hole in holes]
     monkeypatch.setattr("engine.decoders.tied.TiedSearch.__init__.__defaults__", (2,))
-    filling = fill_holes(buffer, parse(buffer.source, "python"), holes, infiller, FillOptions(seed=1))
-    assert not filling.exact and not filling.candidates
-    assert set(filling.refused) == {"no text was found that suits all of the tied holes"}
+    filling = fill_holes(buffer, parse(buffer.source, "python"), words, infiller, FillOptions(seed=1))
+    assert not filling.exact and filling.candidates
+    for candidate in filling.candidates:
+        (name,) = {edit.text for edit in candidate.edits}
+        assert name.isidentifier()
+
+
+def test_where_no_text_suits_all_tied_holes_that_is_the_reason(infiller: Infiller) -> None:
+    buffer, holes = tied(RENAMED)
+    # A word of one token, and then there is no room for its end.
+    words = [replace(hole, wording=Wording.WORD, budget=1) for hole in holes]
+    filling = fill_holes(buffer, parse(buffer.source, "python"), words, infiller, FillOptions(seed=1))
+    assert not filling.candidates and set(filling.refused) == {"no text was found that suits all of the tied holes"}
