@@ -51,7 +51,7 @@ def extent_at(buffer: Buffer, tree: Tree | None, offset: int) -> Extent:
     blank line that is indented deeper than the line above, with nothing below that is as deep: a block; on any other blank
     line: a line.
     """
-    if tree is not None and _in_text(tree, offset):
+    if tree is not None and in_text(tree, offset):
         return Extent("words")
     line = buffer.line_at(offset)
     # A line may be a megabyte long; near the cursor is what counts.
@@ -127,7 +127,7 @@ def _width(row: bytes) -> int:
     return len(row[: len(row) - len(row.lstrip(b" \t"))].expandtabs(_TAB_WIDTH))
 
 
-def _in_text(tree: Tree, offset: int) -> bool:
+def in_text(tree: Tree, offset: int) -> bool:
     """Whether what is typed at `offset` lands in a comment or string. Right after a comment to the line's end it does."""
     language = table_of_tree(tree)
     node: Node | None = tree.root_node.descendant_for_byte_range(max(0, offset - 1), offset)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -14,6 +14,7 @@ from engine.errors import LacunaError
 from engine.passage import Wording
 from lsp_server.buffer import Buffer
 from lsp_server.languages import table_of_tree
+from lsp_server.markers import markers
 from lsp_server.syntax import leaf_at, smallest_node
 
 MARKER = "___"
@@ -21,6 +22,8 @@ MOST_HOLES = 128
 
 TOKEN_BUDGET = 32
 LINE_BUDGET = 64
+# Names are short, and the search for a text that suits all places costs more with every token.
+TIED_BUDGET = 4
 LARGEST_DEFAULT_BUDGET = 128
 
 # Source code averages about three bytes a token.
@@ -47,13 +50,23 @@ class Hole:
 def find_markers(buffer: Buffer, tree: Tree | None, marker: str = MARKER, max_tokens: int | None = None) -> tuple[Hole, ...]:
     """All markers that stand as whole words, in the order of the text; with a tree, none in a comment or string.
 
-    A hole that is one token among others gets a budget of 32 tokens, one alone on its line 64; `max_tokens` overrides.
+    Those that share a name (`___total`; see `lsp_server.markers`) are tied. A hole that is one token among others gets a budget of 32
+    tokens, one alone on its line 64, and tied ones 4; `max_tokens` overrides.
     """
-    return tuple(
-        Hole(start, end, "marker", max_tokens or _budget_of_gap(buffer, start, end))
-        for start, end in _whole_words(buffer.text, marker)
-        if tree is None or not _is_text(tree, start, end)
-    )
+    found = [place for place in markers(buffer.text, marker) if tree is None or not _is_text(tree, place.start, place.end)]
+    counts = Counter(place.name for place in found)
+    holes = []
+    for place in found:
+        tie = place.name if place.name is not None and counts[place.name] > 1 else None
+        budget = _budget_of_gap(buffer, place.start, place.end) if tie is None else TIED_BUDGET
+        holes.append(Hole(place.start, place.end, "marker", max_tokens or budget, tie))
+    return tuple(holes)
+
+
+def with_tied(some: Sequence[Hole], markers: Sequence[Hole]) -> tuple[Hole, ...]:
+    """Those of all the `markers` that are among `some` or tied to one of them: no one of these can be filled by itself."""
+    ties = {hole.tie for hole in some if hole.tie is not None}
+    return tuple(hole for hole in markers if hole in some or hole.tie in ties)
 
 
 def hole_from_selection(buffer: Buffer, tree: Tree | None, start: int, end: int, max_tokens: int | None = None) -> Hole:
@@ -102,18 +115,6 @@ def in_order(buffer: Buffer, holes: Sequence[Hole], marker: str = MARKER) -> tup
 def _place(buffer: Buffer, hole: Hole) -> str:
     line, character = buffer.position(hole.start, "utf-32")
     return f"{line + 1}:{character + 1}"
-
-
-def _whole_words(text: str, marker: str) -> Iterator[tuple[int, int]]:
-    """Byte ranges of `marker`, not as a part of a longer word."""
-    before = r"(?<!\w)" if re.match(r"\w", marker) else ""
-    after = r"(?!\w)" if re.match(r"\w", marker[-1:]) else ""
-    reached = offset = 0
-    width = len(marker.encode("utf-8"))
-    for match in re.finditer(before + re.escape(marker) + after, text):
-        offset += len(text[reached : match.start()].encode("utf-8"))
-        reached = match.start()
-        yield offset, offset + width
 
 
 def _is_text(tree: Tree, start: int, end: int) -> bool:

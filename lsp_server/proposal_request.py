@@ -14,6 +14,7 @@ from lsp_server.documents import Document
 from lsp_server.extent import extent_at
 from lsp_server.inference import Stopped, StopReason
 from lsp_server.language_server import LacunaServer
+from lsp_server.markers import touches_marker
 from lsp_server.proposals import Place, Proposal, Proposals, propose
 
 
@@ -72,8 +73,7 @@ async def proposals_for(ls: LacunaServer, request: ProposalRequest) -> tuple[Pro
 
 def _at_marker(place: Place, marker: str) -> bool:
     """Whether the cursor stands in a hole's marker or touches it: a hole is filled by an action, and not written on."""
-    name = marker.encode("utf-8")
-    return name in place.buffer.source[max(0, place.offset - len(name)) : place.offset + len(name)]
+    return touches_marker(place.buffer.source, place.offset, marker)
 
 
 def _why_not(ls: LacunaServer, request: ProposalRequest, *, replaced: bool) -> str | None:

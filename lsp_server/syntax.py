@@ -88,6 +88,22 @@ def errors(tree: Tree) -> Iterator[Node]:
             stack.extend(reversed(node.children))
 
 
+def errors_near(tree: Tree, start: int, end: int) -> Iterator[Node]:
+    """Those ERROR and MISSING nodes that touch the bytes `start` to `end`, outer ones before those inside."""
+    stack = [tree.root_node]
+    if tree.root_node.is_error:
+        yield tree.root_node
+    while stack:
+        cursor = stack.pop().walk()
+        more = cursor.goto_first_child_for_byte(start) is not None
+        while more and (node := cursor.node) is not None and node.start_byte <= end:
+            if node.is_error or node.is_missing:
+                yield node
+            if node.has_error:
+                stack.append(node)
+            more = cursor.goto_next_sibling()
+
+
 def count_errors(tree: Tree) -> int:
     """Number of ERROR and MISSING nodes."""
     return sum(1 for _ in errors(tree))

@@ -6,6 +6,7 @@ A language whose grammar is not installed, or that has no table, is plain text: 
 from __future__ import annotations
 
 import importlib
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -31,7 +32,7 @@ class Language:
     definitions. `bodies`: the nodes of statements or members that a header introduces. `statement_lists`: nodes whose named
     children are statements. `cases`: nodes of statements after a header of their own that ends with a colon. `identifiers`:
     leaves that are names. `arguments`: lists of call arguments. `stubs`: statements, as they are written less a closing
-    semicolon, which alone in a function's body say that it is yet to be written.
+    semicolon, which alone in a function's body say that it is yet to be written; * stands for anything on the line.
 
     What `lsp_server.bindings` reads may be left out; then names of the language aren't told apart, and `bindings` and `members` only
     say what a name at the top of a file may stand for. `scopes`: nodes with names of their
@@ -97,6 +98,12 @@ class Language:
     def blocks(self) -> frozenset[str]:
         """All nodes whose named children are statements or members, save those of errors."""
         return (self.statement_lists | self.bodies | self.cases) - {"ERROR"}
+
+    def is_stub(self, statement: str) -> bool:
+        """Whether a statement, with its semicolon or without, and with a comment behind it or without, is one of the stubs."""
+        texts = (statement, statement.rpartition(self.line_comment)[0])
+        bare = {text.strip().removesuffix(";").rstrip() for text in texts}
+        return any(re.fullmatch(re.escape(stub).replace(r"\*", r"[^\n]*"), text) for stub in self.stubs for text in bare)
 
 
 _ORDERED = ("ids", "suffixes", "stubs", "annotation_marks", "docstring")

@@ -15,6 +15,7 @@ from lsp_server.candidate import Candidate
 from lsp_server.edits import Edit, apply_edits
 from lsp_server.holes import MARKER, Hole
 from lsp_server.line_ends import to_buffer
+from lsp_server.markers import is_marker, markers
 from lsp_server.postprocess import RULES, indentation, judge, sift, trailing_space
 from lsp_server.postprocess.surroundings import Surroundings
 from lsp_server.syntax import parse
@@ -72,7 +73,8 @@ def read(source: str, language: str, newline: str, complete: bool) -> tuple[Surr
         there = MARKER if old is None else old
         start = size + len(to_buffer(kept, newline).encode())
         size = start + len(to_buffer(there, newline).encode())
-        holes.append(Hole(start, size, "marker" if old is None else "range", 64))
+        named = next((place.name for place in markers(there, MARKER) if is_marker(there, MARKER)), None)
+        holes.append(Hole(start, size, "marker" if is_marker(there, MARKER) else "range", 64, named))
         fills.append(HoleFill(new, (1,), (-1.0,), complete))
         pieces += [kept, there]
         reached = match.end()

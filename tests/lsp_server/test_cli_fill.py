@@ -337,3 +337,24 @@ def test_the_installed_command_helps(tmp_path: Path) -> None:
     assert installed("--version", cwd=tmp_path).stdout.startswith("lacuna ")
     assert "columns in characters" in " ".join(installed("fill", "--help", cwd=tmp_path).stdout.split())
     assert installed(cwd=tmp_path).returncode == 2
+
+
+def test_markers_of_one_name_get_one_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "size.py"
+    path.write_text("import os\n\n\ndef size(path):\n    ___status = os.stat(path)\n    return ___status.st_size + ___\n")
+    answer = filled(capsys, path, "--temperature", 0.5, "--write")
+    (suggestion,) = answer["suggestions"]
+    first, second, other = (fill["text"] for fill in suggestion["fills"])
+    assert first == second
+    written = path.read_text()
+    assert "___" not in written
+    assert f"    {first} = os.stat(path)\n    return {first}.st_size + {other}\n" in written
+
+
+def test_a_name_that_stands_once_is_a_hole_like_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "one.py"
+    path.write_text("import os\n\n\ndef size(path):\n    return os.stat(___what).st_size\n")
+    suggestions = filled(capsys, path, "-n", 3)["suggestions"]
+    assert suggestions
+    (fill,) = suggestions[0]["fills"]
+    assert fill["range"] == {"start": {"line": 5, "character": 20}, "end": {"line": 5, "character": 27}}

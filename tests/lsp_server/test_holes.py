@@ -6,7 +6,7 @@ import pytest
 
 from engine.errors import LacunaError
 from lsp_server.buffer import Buffer
-from lsp_server.holes import find_markers, hole_from_range, hole_from_selection, in_order
+from lsp_server.holes import TIED_BUDGET, find_markers, hole_from_range, hole_from_selection, in_order, with_tied
 from lsp_server.syntax import parse
 
 
@@ -50,6 +50,52 @@ def test_markers_beside_emoji_are_counted_in_bytes() -> None:
 
 def test_another_marker() -> None:
     assert markers("x = <FILL>\ny = a<FILL>\n", "plaintext", "<FILL>") == [(4, 10), (16, 22)]
+
+
+@pytest.mark.parametrize(
+    ("text", "ties"),
+    [
+        ("___a = ___a + ___\n", ["a", "a", None]),
+        ("f(___a, ___b, ___a, ___b)\n", ["a", "b", "a", "b"]),
+        ("x = ___once\n", [None]),
+        ("___a = 1  # ___a\n", [None]),
+        ("self.___x = ___x\n", ["x", "x"]),
+        ("___first_word = ___first_word\n", ["first_word", "first_word"]),
+        ("___1 = ___1\n", ["1", "1"]),
+        ("___é = ___é + ___A\n", ["é", "é", None]),
+        ("____ = ____a + _____ + ___a__ + ___a_ + ___a__b + a___b + __init__ + __a + _a\n", []),
+        ("é___a = é___a\n", []),
+    ],
+)
+def test_markers_of_one_name_are_tied(text: str, ties: list[str | None]) -> None:
+    buffer = Buffer(text.encode(), "t.py")
+    holes = find_markers(buffer, parse(buffer.source, "python"))
+    assert [hole.tie for hole in holes] == ties
+    for hole in holes:
+        assert buffer.source[hole.start : hole.end].startswith(b"___")
+        assert hole.tie is None or buffer.source[hole.start : hole.end].decode() == f"___{hole.tie}"
+
+
+def test_names_come_behind_markers_that_end_with_an_underscore() -> None:
+    buffer = Buffer(b"HOLE HOLE_a HOLES <F>a <F>a", "t.txt")
+    assert [buffer.source[hole.start : hole.end] for hole in find_markers(buffer, None, "HOLE")] == [b"HOLE"]
+    assert [buffer.source[hole.start : hole.end] for hole in find_markers(buffer, None, "HOLE_")] == [b"HOLE_a"]
+    assert [(hole.start, hole.end, hole.tie) for hole in find_markers(buffer, None, "<F>")] == [(18, 21, None), (23, 26, None)]
+
+
+def test_budgets_of_tied_markers() -> None:
+    buffer = Buffer(b"___a = ___a\n___b\n", "t.py")
+    assert [hole.budget for hole in find_markers(buffer, None)] == [TIED_BUDGET, TIED_BUDGET, 64]
+    assert [hole.budget for hole in find_markers(buffer, None, max_tokens=5)] == [5, 5, 5]
+
+
+def test_a_tied_hole_brings_the_others_of_its_name() -> None:
+    buffer = Buffer(b"___a = ___ + ___a + ___b + ___b\n", "t.py")
+    first, plain, second, *others = holes = find_markers(buffer, None)
+    assert with_tied((second,), holes) == (first, second)
+    assert with_tied((plain,), holes) == (plain,)
+    assert with_tied((plain, others[0]), holes) == (plain, *others)
+    assert with_tied((), holes) == ()
 
 
 def test_budgets_of_markers() -> None:
