@@ -82,8 +82,9 @@ def _why_not(ls: LacunaServer, request: ProposalRequest, *, replaced: bool) -> s
         return f"dropped, {StopReason.REPLACED.value}"
     if not ls.documents.is_current(request.document):
         return f"dropped, {StopReason.MODIFIED.value}"
-    if not getattr(ls.inference, "ready", True):
-        return "nothing yet, the model is still loading"
+    if not ls.inference.ready:
+        ls.inference.wake()
+        return str(ls.inference.failure or "nothing yet, the model is still loading")
     return None
 
 
