@@ -14,6 +14,7 @@ from engine.decoders import DECODERS, slots_of_prompt
 from engine.decoders.base import Draw, Prefilled, prefill
 from engine.decoders.tied import TiedSearch
 from engine.decoders.tied_paths import Constraint
+from engine.default_model import DEFAULT_MODEL
 from engine.errors import PassageError
 from engine.infiller import OnPass, ignore_progress
 from engine.manifest import Manifest, load_manifest
@@ -28,7 +29,7 @@ from engine.sequence import MaskedSequence, mask, typing_step
 from engine.text import Text
 from engine.wording import WordTokens, allowed_tokens
 
-DEFAULT_MODEL = Path(__file__).parent / "models" / "default"
+__all__ = ["DEFAULT_MODEL", "LocalInfiller", "load_infiller"]
 
 _MARKS = 3  # rows of a sequence that are neither text nor slots: its start, the document's start and end
 _ROUNDS = 3  # batches drawn, at most, until enough distinct suggestions are there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lsprotocol import types
@@ -15,7 +16,7 @@ class ClientAbilities:
     `codeAction/resolve` and keeps `data` until then. `disabled_actions`: shows actions that can't be had, with the reason.
     `document_changes`: takes versioned edits. `progress`: lets the server open progress reports. `markdown`: shows Markdown
     in hovers. `pulls_configuration`: answers `workspace/configuration`. `inline_completion`: shows text at the cursor
-    before it is typed.
+    before it is typed. `status`: takes `lacuna/status`.
     """
 
     action_literals: bool = False
@@ -26,6 +27,7 @@ class ClientAbilities:
     markdown: bool = False
     pulls_configuration: bool = False
     inline_completion: bool = False
+    status: bool = False
 
     @classmethod
     def of(cls, capabilities: types.ClientCapabilities) -> ClientAbilities:
@@ -44,4 +46,9 @@ class ClientAbilities:
             markdown=bool(hover and hover.content_format and types.MarkupKind.Markdown in hover.content_format),
             pulls_configuration=bool(workspace and workspace.configuration),
             inline_completion=bool(document and document.inline_completion),
+            status=_experimental(capabilities.experimental, "lacunaStatus"),
         )
+
+
+def _experimental(abilities: object, name: str) -> bool:
+    return isinstance(abilities, Mapping) and bool(abilities.get(name))

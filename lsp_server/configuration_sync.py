@@ -1,18 +1,25 @@
-"""initialize, initialized, workspace/didChangeConfiguration: the client's abilities and the user's settings."""
+"""initialize, initialized, workspace/didChangeConfiguration, workspace/didChangeWorkspaceFolders: the client's abilities, and the
+settings from the editor and from the project's lacuna.toml."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
+from pygls.uris import to_fs_path
 
 from lsp_server.client_abilities import ClientAbilities
-from lsp_server.configuration import Layer, read_layer
+from lsp_server.client_process import exit_with_client
+from lsp_server.configuration import Layer, Layers, read_layer
 from lsp_server.language_server import LacunaServer
-from lsp_server.model_loading import load_model
+from lsp_server.log import log_to_editor
+from lsp_server.model_loading import ModelLoading
+from lsp_server.settings_file import NAME, find_in, read_settings_file
 
 SECTION = "lacuna"
 
@@ -20,15 +27,18 @@ SECTION = "lacuna"
 def initialize(ls: LacunaServer, params: types.InitializeParams) -> None:
     """Note what the client can do and wants. The model is not touched: `initialize` must answer at once."""
     ls.abilities = ClientAbilities.of(params.capabilities)
+    ls.inference.on_load = ModelLoading(ls).follow
+    ls.inference.on_change = ls.show_status
     _adopt(ls, "initialization", params.initialization_options)
-    ls.inference.folder = ls.settings.model
+    read_project(ls)
 
 
 async def initialized(ls: LacunaServer, params: types.InitializedParams) -> None:
-    """Load the model, and read the settings where the client lets them be read."""
-    loading = asyncio.create_task(load_model(ls))
+    """Read the settings where the client lets them be read, and watch what may change on the disk."""
+    ls.show_status()
+    exit_with_client(ls)
+    _watch_project(ls)
     await _pull(ls)
-    await loading
 
 
 async def did_change_configuration(ls: LacunaServer, params: types.DidChangeConfigurationParams) -> None:
@@ -37,7 +47,12 @@ async def did_change_configuration(ls: LacunaServer, params: types.DidChangeConf
         _adopt(ls, "editor", params.settings)
     else:
         await _pull(ls)
-    await _load_if_another(ls)
+
+
+def did_change_workspace_folders(ls: LacunaServer, params: types.DidChangeWorkspaceFoldersParams) -> None:
+    """Another folder's lacuna.toml may count now."""
+    read_project(ls)
+    _watch_project(ls)
 
 
 async def _pull(ls: LacunaServer) -> None:
@@ -49,10 +64,9 @@ async def _pull(ls: LacunaServer) -> None:
     except JsonRpcException as error:
         ls.note(f"the client gave no settings: {error}")
         return
-    # A client without such a section answers null, and one that knows it but has nothing set an empty object.
-    if values and values[0]:
+    # A client without such a section answers null.
+    if values and values[0] is not None:
         _adopt(ls, "editor", values[0])
-        await _load_if_another(ls)
 
 
 def _adopt(ls: LacunaServer, place: Literal["initialization", "editor"], values: object) -> None:
@@ -62,14 +76,44 @@ def _adopt(ls: LacunaServer, place: Literal["initialization", "editor"], values:
     before: Layer = getattr(ls.layers, place)
     layer, problems = read_layer(values, before.source)
     # No object at all is no word about any setting.
-    if any(problem.name is None for problem in problems):
-        layer = before
-    ls.layers = replace(ls.layers, **{place: layer})
+    if not any(problem.name is None for problem in problems):
+        _apply(ls, replace(ls.layers, **{place: layer}))
     for problem in problems:
-        ls.tell(f"Lacuna: {before.source}: {problem.sentence}.", types.MessageType.Warning)
+        _complain(ls, f"{before.source}: {problem.sentence}")
 
 
-async def _load_if_another(ls: LacunaServer) -> None:
+def read_project(ls: LacunaServer) -> None:
+    """Read the lacuna.toml of the first workspace folder that has one."""
+    path = find_in(_roots(ls))
+    if path is None:
+        _apply(ls, replace(ls.layers, file=Layers().file))
+        return
+    found = read_settings_file(path)
+    _apply(ls, replace(ls.layers, file=found.layer))
+    for problem in found.problems:
+        _complain(ls, problem)
+
+
+def _watch_project(ls: LacunaServer) -> None:
+    ls.watcher.watch(NAME, [root / NAME for root in _roots(ls)], partial(read_project, ls))
+
+
+def _roots(ls: LacunaServer) -> list[Path]:
+    """The workspace's folders on this machine, in the client's order."""
+    uris = [folder.uri for folder in ls.workspace.folders.values()] or [ls.workspace.root_uri]
+    paths = [to_fs_path(uri) for uri in uris if uri and uri.startswith("file:")]
+    return [Path(path) for path in paths if path]
+
+
+def _complain(ls: LacunaServer, problem: str) -> None:
+    ls.tell(f"Lacuna: {problem}.", types.MessageType.Warning)
+
+
+def _apply(ls: LacunaServer, layers: Layers) -> None:
+    """Let other settings hold from now on."""
+    ls.layers, ls.settings = layers, layers.settings
+    log_to_editor(ls.editor_log, ls.settings.log_level)
+    ls.inference.idle_seconds = 60 * ls.settings.unload_after_minutes
     if ls.inference.folder != ls.settings.model:
         ls.inference.folder = ls.settings.model
-        await load_model(ls)
+        ls.inference.renew()

@@ -14,9 +14,10 @@ log = logging.getLogger(__name__)
 
 
 def did_open(ls: LacunaServer, params: types.DidOpenTextDocumentParams) -> None:
-    """A document comes in whole."""
+    """A document comes in whole. The first one wakes the model: it is about to be needed."""
     ls.inference.stop_jobs(params.text_document.uri, StopReason.MODIFIED)
     ls.documents.put(Document.opened(params.text_document))
+    ls.inference.wake()
 
 
 def did_change(ls: LacunaServer, params: types.DidChangeTextDocumentParams) -> None:
@@ -32,8 +33,4 @@ def did_change(ls: LacunaServer, params: types.DidChangeTextDocumentParams) -> N
 
 def did_close(ls: LacunaServer, params: types.DidCloseTextDocumentParams) -> None:
     """A document goes, and with it all that was computed for it."""
-    uri = params.text_document.uri
-    ls.inference.stop_jobs(uri, StopReason.CLOSED)
-    ls.documents.close(uri)
-    ls.recent_fills.forget(uri)
-    ls.proposals.forget(uri)
+    ls.forget(params.text_document.uri, StopReason.CLOSED)

@@ -1,29 +1,34 @@
-"""The one thread that runs the model.
+"""The one thread that runs the model, and the thread beside it that loads another one.
 
-pygls reads stdin through its own thread pool: a model run there would keep `$/cancelRequest` from being read. So the
-model is loaded, and every pass made, in a single thread of our own, and a job looks between two passes whether it
-should stop.
+pygls reads stdin through its own thread pool: a model run there would keep `$/cancelRequest` from being read. So every pass is
+made in a single thread of our own, and a job looks between two passes whether it should stop. A model is loaded and tried
+in a second thread, so that the one in use goes on serving; the two change places between two jobs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
+import gc
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from engine.errors import Cancelled, LacunaError, ModelError
 from engine.infiller import Infiller, OnPass, ignore_progress
 from engine.results import Progress
+from lsp_server.memory import give_back_memory
+from lsp_server.request_log import current_request
+from lsp_server.self_check import self_check
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Load = Callable[[Path | None], Infiller]
+State = Literal["idle", "loading", "ready", "working", "unloaded", "failed"]
 
 
 class StopReason(enum.Enum):
@@ -65,38 +70,124 @@ class Job:
 
 
 def load_local_model(folder: Path | None) -> Infiller:
-    """Load the model in `folder` (None: the default one) into this process. Raises ModelError."""
+    """Load the model in `folder` (None: the default one) into this process, and try it. Raises ModelError."""
     # Imported here and not above: onnxruntime takes longer to import than `initialize` may take to answer.
     from engine.local import load_infiller
 
-    return load_infiller(folder)
+    infiller = load_infiller(folder)
+    self_check(infiller)
+    return infiller
+
+
+def _retrieve(loading: asyncio.Task[Infiller]) -> None:
+    """Look at what became of a load, lest asyncio complain that nobody did."""
+    if not loading.cancelled():
+        loading.exception()
 
 
 class Inference:
     """Loads the model and runs jobs on it, one after the other, in one thread. Its methods belong to the event loop's thread.
 
-    `folder` is the model to load, None the default one. A job that comes before anyone called `load` loads it first.
+    `folder` is the model to load, None the default one. Nothing is loaded before `load`, `wake` or the first job. `on_load` is called
+    with the task of each load that begins, `on_change` where `state` may have changed.
     """
 
     def __init__(self, load: Load = load_local_model) -> None:
         self.folder: Path | None = None
+        self._idle_seconds = 0.0
+        self.on_load: Callable[[asyncio.Task[Infiller]], None] = lambda loading: None
+        self.on_change: Callable[[], None] = lambda: None
         self._load = load
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lacuna-inference")
-        self._model: Future[Infiller] | None = None
+        self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lacuna-loader")
+        self._infiller: Infiller | None = None
+        self._loading: asyncio.Task[Infiller] | None = None
+        self._failure: LacunaError | None = None
+        self._was_unloaded = False
+        self._idle: asyncio.TimerHandle | None = None
         self._jobs: list[Job] = []
 
     @property
-    def loading(self) -> bool:
-        """Whether a model is being loaded just now, so that a job would wait for it."""
-        return self._model is not None and not self._model.done()
+    def infiller(self) -> Infiller | None:
+        """The model in use; None while there is none."""
+        return self._infiller
 
-    def load(self) -> Future[Infiller]:
-        """Start loading the model in `folder`; jobs submitted from now on run on it.
+    @property
+    def failure(self) -> LacunaError | None:
+        """Why the last load gave no model; None where it did."""
+        return self._failure
 
-        The future raises LacunaError when the model can't be used, and so does every such job.
+    @property
+    def ready(self) -> bool:
+        """Whether a job would run without waiting for a model first."""
+        return self._infiller is not None
+
+    @property
+    def state(self) -> State:
+        """A model that is loaded beside the one in use doesn't count as loading: nobody waits for it."""
+        if self._infiller is not None:
+            return "working" if self._jobs else "ready"
+        if self._loading is not None:
+            return "loading"
+        if self._failure is not None:
+            return "failed"
+        return "unloaded" if self._was_unloaded else "idle"
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long a model without jobs stays in memory; 0: for ever."""
+        return self._idle_seconds
+
+    @idle_seconds.setter
+    def idle_seconds(self, seconds: float) -> None:
+        self._idle_seconds = seconds
+        self._rest()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread is at work."""
+        return bool(self._jobs) or self._loading is not None
+
+    def wake(self) -> None:
+        """Start loading, unless there is a model, one is on its way, or the last one could not be loaded."""
+        if self._infiller is None and self._loading is None and self._failure is None:
+            self.load()
+
+    def renew(self) -> None:
+        """Load anew what `folder` names, where anything was loaded or tried so far."""
+        if self.state not in ("idle", "unloaded"):
+            self.load()
+
+    def load(self) -> asyncio.Task[Infiller]:
+        """Start loading the model in `folder`. Jobs run on it once it is loaded: until then on the one in use, if any, else they wait.
+
+        The task raises LacunaError when the model can't be used. The one in use then stays; without one every job raises the same. It
+        is cancelled where another load begins before it is done.
         """
-        self._model = self._executor.submit(self._load_or_explain, self.folder)
-        return self._model
+        if self._loading is not None:
+            self._loading.cancel()
+        loading = self._loading = asyncio.create_task(self._replace(self.folder))
+        loading.add_done_callback(_retrieve)
+        self.on_load(loading)
+        self.on_change()
+        return loading
+
+    async def _replace(self, folder: Path | None) -> Infiller:
+        me = asyncio.current_task()
+        try:
+            infiller = await asyncio.wrap_future(self._loader.submit(self._load_or_explain, folder))
+            # In the model's thread, and so between two jobs.
+            await asyncio.wrap_future(self._executor.submit(self._exchange, infiller))
+            self._failure = None
+            return infiller
+        except LacunaError as error:
+            self._failure = error
+            raise
+        finally:
+            if self._loading is me:
+                self._loading = None
+            self._rest()
+            self.on_change()
 
     def _load_or_explain(self, folder: Path | None) -> Infiller:
         try:
@@ -107,6 +198,14 @@ class Inference:
             # A broken installation (a missing library, no memory) has to reach the user as a sentence, like a broken model.
             log.exception("the model could not be loaded")
             raise ModelError(f"the model could not be loaded: {error}") from error
+
+    def _exchange(self, infiller: Infiller | None) -> None:
+        """Put another model, or none, in the place of the one in use, whose memory is given back."""
+        had = self._infiller is not None
+        self._infiller = infiller
+        if had:
+            gc.collect()
+            give_back_memory()
 
     def new_job(self, kind: str, uri: str) -> Job:
         """A job for `run`. An older job of the same kind for the same document is stopped: its answer is no longer wanted."""
@@ -128,20 +227,24 @@ class Inference:
         the awaiting task stops the job. Raises Stopped, LacunaError (the model is broken, among others) and whatever
         `work` raises.
         """
-        model = self._model if self._model is not None else self.load()
         loop = asyncio.get_running_loop()
+        request = current_request()
 
         def on_pass(progress: Progress) -> None:
             job.check()
+            if request is not None:
+                request.count(progress)
             loop.call_soon_threadsafe(on_progress, progress)
 
         def call() -> T:
             job.check()
-            # Loading runs in this same thread and was submitted earlier, so this never waits.
-            return work(model.result(), on_pass)
+            assert self._infiller is not None  # unloaded only where there is no job
+            return work(self._infiller, on_pass)
 
         self._jobs.append(job)
+        self.on_change()
         try:
+            await self._wait_for_model()
             return await asyncio.wrap_future(self._executor.submit(call))
         except asyncio.CancelledError:
             job.stop()
@@ -150,9 +253,37 @@ class Inference:
             raise Stopped(job.reason or StopReason.CANCELLED) from None
         finally:
             self._jobs.remove(job)
+            self._rest()
+            self.on_change()
+
+    async def _wait_for_model(self) -> None:
+        while self._infiller is None:
+            if self._loading is None:
+                if self._failure is not None:
+                    raise self._failure
+                self.load()
+            assert self._loading is not None
+            # Unlike awaiting the task this cancels nothing but the wait.
+            await asyncio.wait([self._loading])
+
+    def _rest(self) -> None:
+        """Count the idle time from now."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        if self._idle_seconds and self._infiller is not None and not self.busy:
+            self._idle = asyncio.get_running_loop().call_later(self._idle_seconds, self._unload)
+
+    def _unload(self) -> None:
+        if not self.busy:
+            self._was_unloaded = True
+            # Without a job the model's thread is at rest.
+            self._exchange(None)
+            self.on_change()
 
     def close(self) -> None:
         """Stop everything. The thread ends after the pass that it is in."""
         for job in self._jobs:
             job.stop()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for executor in (self._executor, self._loader):
+            executor.shutdown(wait=False, cancel_futures=True)

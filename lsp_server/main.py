@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import LacunaError
 from lsp_server.configuration import LOG_LEVELS, Layer
-from lsp_server.language_server import LacunaServer
 from lsp_server.log import configure_logging
 from lsp_server.server import create_server
+from lsp_server.transport import serve_stdio, serve_tcp
+
+# A pass takes milliseconds.
+SECONDS_TO_FINISH = 0.3
 
 
 def tcp_address(text: str) -> tuple[str, int]:
@@ -33,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tcp", metavar="HOST:PORT", type=tcp_address, help="wait for one client at this address instead of stdio")
     parser.add_argument("--stdio", action="store_true", help="speak over stdin and stdout; the default, accepted because editors pass it")
     parser.add_argument("--model", metavar="DIR", type=Path, help="model folder, instead of the editor's setting or the bundled model")
-    parser.add_argument("--log-level", choices=LOG_LEVELS, default="warning", help="what goes to stderr (default: %(default)s)")
+    parser.add_argument(
+        "--log-level", choices=LOG_LEVELS, help="what goes to stderr, instead of warnings, and to the editor, instead of its setting"
+    )
     parser.add_argument("--version", action="version", version=f"lacuna-lsp {importlib.metadata.version('lacuna-lsp')}")
     return parser
 
@@ -44,26 +51,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.tcp and arguments.stdio:
         parser.error("--tcp and --stdio exclude each other")
-    configure_logging(arguments.log_level)
-    server = create_server(Layer("the command line", {"model": arguments.model} if arguments.model else {}))
+    configure_logging(arguments.log_level or "warning")
+    flags = {"model": arguments.model, "log_level": arguments.log_level}
+    server = create_server(Layer("the command line", {name: value for name, value in flags.items() if value is not None}))
     try:
         if arguments.tcp:
-            _serve_tcp(server, *arguments.tcp)
+            serve_tcp(server, *arguments.tcp)
         else:
-            server.start_io()
+            serve_stdio(server)
     except LacunaError as error:
         print(f"lacuna-lsp: {error}", file=sys.stderr)
         return 2
     finally:
-        server.inference.close()
-    return 0 if server.protocol.was_shut_down else 1
+        server.close()
+    code = 0 if server.protocol.was_shut_down else 1
+    _leave_behind_busy_threads(code)
+    return code
 
 
-def _serve_tcp(server: LacunaServer, host: str, port: int) -> None:
-    try:
-        server.start_tcp(host, port)
-    except OSError as error:
-        raise LacunaError(f"can't listen at {host}:{port}: {error.strerror or error}") from error
-    except (KeyboardInterrupt, SystemExit):
-        # So pygls ends a TCP session; of one over stdio it catches both itself.
-        return
+def _leave_behind_busy_threads(code: int) -> None:
+    """End at once where a thread is still at work: Python would wait for it, but a model that is being loaded can't be interrupted."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(timeout=SECONDS_TO_FINISH)
+            if thread.is_alive():
+                sys.stderr.flush()
+                os._exit(code)

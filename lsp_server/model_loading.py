@@ -1,4 +1,4 @@
-"""Loading the model behind the user's back, with a word at its begin and its end."""
+"""What is told of a model that is loaded behind the user's back, and the watch over its folder."""
 
 from __future__ import annotations
 
@@ -7,19 +7,49 @@ import time
 
 from lsprotocol import types
 
-from engine.errors import LacunaError
+from engine.default_model import DEFAULT_MODEL
+from engine.infiller import Infiller
 from lsp_server.language_server import LacunaServer
 from lsp_server.progress import WorkDoneProgress
+from lsp_server.proposal_cache import ProposalCache
+from lsp_server.recent_fills import RecentFills
 
 
-async def load_model(ls: LacunaServer) -> None:
-    """Load the model that `ls.inference.folder` names. A broken one is told to the user once; requests then repeat the reason."""
-    ls.note(f"loading the model {ls.inference.folder or 'that comes with Lacuna'}")
-    started = time.monotonic()
-    async with WorkDoneProgress(ls, "Loading Lacuna's model"):
-        try:
-            infiller = await asyncio.wrap_future(ls.inference.load())
-        except LacunaError as error:
-            ls.tell(f"Lacuna has no model: {error}", types.MessageType.Error)
+class ModelLoading:
+    """Goes with each load from its begin to its end."""
+
+    def __init__(self, ls: LacunaServer) -> None:
+        self._ls = ls
+        self._complaint: str | None = None
+
+    def follow(self, loading: asyncio.Task[Infiller]) -> None:
+        """Watch the folder as it is now, and tell how the load goes. Another model in that folder is loaded too."""
+        inference = self._ls.inference
+        self._ls.watcher.watch("model", [inference.folder or DEFAULT_MODEL], inference.renew)
+        self._ls.keep(asyncio.create_task(self._tell(loading, inference.infiller)))
+
+    async def _tell(self, loading: asyncio.Task[Infiller], before: Infiller | None) -> None:
+        """A broken model is told to the user once; requests then go on with the one before, or repeat the reason where there is none."""
+        self._ls.note(f"loading the model {self._ls.inference.folder or 'that comes with Lacuna'}")
+        started = time.monotonic()
+        async with WorkDoneProgress(self._ls, "Loading Lacuna's model"):
+            await asyncio.wait([loading])
+        if loading.cancelled():
             return
-    ls.note(f"the model {infiller.model_name} is ready ({infiller.provider}, {1000 * (time.monotonic() - started):.0f} ms)")
+        if (error := loading.exception()) is not None:
+            kept = f"Lacuna goes on with the model {before.model_name}" if before else "Lacuna has no model"
+            self._complain(f"{kept}: {error}", types.MessageType.Warning if before else types.MessageType.Error)
+            return
+        self._complaint = None
+        infiller = loading.result()
+        if before is not None:
+            # The likelihoods in them are the old model's.
+            self._ls.recent_fills, self._ls.proposals = RecentFills(), ProposalCache()
+        milliseconds = 1000 * (time.monotonic() - started)
+        self._ls.note(f"the model {infiller.model_name} is ready ({infiller.provider}, {milliseconds:.0f} ms)")
+
+    def _complain(self, complaint: str, kind: types.MessageType) -> None:
+        if complaint != self._complaint:
+            self._ls.tell(complaint, kind)
+        self._complaint = complaint
+        self._ls.note(complaint, types.MessageType.Warning)

@@ -82,8 +82,9 @@ def _why_not(ls: LacunaServer, request: ProposalRequest, *, replaced: bool) -> s
         return f"dropped, {StopReason.REPLACED.value}"
     if (stale := _staleness(ls, request.document)) is not None:
         return stale
-    if ls.inference.loading:
-        return "nothing yet, the model is still loading"
+    if not ls.inference.ready:
+        ls.inference.wake()
+        return str(ls.inference.failure or "nothing yet, the model is still loading")
     return None
 
 

@@ -16,6 +16,7 @@ def create_server(command_line: Layer) -> LacunaServer:
     server.feature(types.INITIALIZE)(configuration_sync.initialize)
     server.feature(types.INITIALIZED)(configuration_sync.initialized)
     server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)(configuration_sync.did_change_configuration)
+    server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)(configuration_sync.did_change_workspace_folders)
     server.feature(types.TEXT_DOCUMENT_DID_OPEN)(document_sync.did_open)
     server.feature(types.TEXT_DOCUMENT_DID_CHANGE)(document_sync.did_change)
     server.feature(types.TEXT_DOCUMENT_DID_CLOSE)(document_sync.did_close)

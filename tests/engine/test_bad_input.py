@@ -218,8 +218,8 @@ def test_the_command_names_a_model_of_broken_weights(broken: Path, tmp_path: Pat
 
 async def test_the_server_names_a_model_of_broken_weights_and_leaves_the_buffer_alone(broken: Path) -> None:
     async with editor("--model", str(broken)) as ed:
-        await ed.until_ready()
         document = ed.open(ONE_HOLE)
+        await ed.until(types.WINDOW_SHOW_MESSAGE, lambda params: "my-model" in params.message)
         action = await ed.action(document, "Fill this hole", document.text.index(HOLE))
         for _ in range(2):
             with pytest.raises(JsonRpcException, match="my-model") as refusal:

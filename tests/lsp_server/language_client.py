@@ -156,7 +156,9 @@ class Editor:
                 await self._news.wait()
 
     async def until_ready(self) -> None:
-        """Wait for the model."""
+        """Wait for the model, which is loaded once a document is open."""
+        if not self.documents:
+            self.open("", uri="untitled:any")
         await self.until(types.WINDOW_LOG_MESSAGE, lambda params: "is ready" in params.message)
 
     async def until_running(self) -> Any:

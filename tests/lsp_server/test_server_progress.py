@@ -30,10 +30,10 @@ async def test_a_token_of_the_client_is_used() -> None:
 
 async def test_the_server_opens_a_report_of_its_own_where_the_client_allows() -> None:
     async with editor(settings=SURE) as ed:
+        document = ed.open(ONE_HOLE)
         loading = await ed.until(types.PROGRESS, lambda params: params.value["kind"] == "begin")
         assert loading.value["title"] == "Loading Lacuna's model" and not loading.value["cancellable"]
         await ed.until(types.PROGRESS, lambda params: params.token == loading.token and params.value["kind"] == "end")
-        document = ed.open(ONE_HOLE)
         await ed.resolve(await ed.action(document, "Fill this hole", document.text.index(HOLE)))
         filling = await ed.until(types.PROGRESS, lambda params: params.value.get("title") == "Filling the hole")
         await ed.until(types.PROGRESS, lambda params: params.token == filling.token and params.value["kind"] == "end")

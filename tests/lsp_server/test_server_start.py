@@ -27,6 +27,16 @@ async def test_initialize_is_answered_before_the_model_is_loaded() -> None:
         assert logged[0].startswith("loading the model") and "is ready" in logged[-1]
 
 
+async def test_the_model_is_loaded_once_a_document_is_open() -> None:
+    async with editor() as ed:
+        # Whatever was to come at the start has come before this is answered.
+        with pytest.raises(JsonRpcException):
+            await ed.execute(types.Command("", "no.such.command"))
+        assert not [params for method, params in ed.heard if method == types.WINDOW_LOG_MESSAGE and "loading" in params.message]
+        ed.open("x = 1\n")
+        await ed.until(types.WINDOW_LOG_MESSAGE, lambda params: "loading" in params.message)
+
+
 async def test_it_tells_its_name_and_what_it_can_do() -> None:
     async with editor() as ed:
         assert ed.server is not None and ed.server.server_info is not None
@@ -42,9 +52,9 @@ async def test_it_tells_its_name_and_what_it_can_do() -> None:
 
 async def test_a_missing_model_does_not_keep_it_from_starting(tmp_path: Path) -> None:
     async with editor("--model", str(tmp_path / "nowhere")) as ed:
+        document = ed.open(ONE_HOLE)
         told = await ed.until(types.WINDOW_SHOW_MESSAGE)
         assert told.type == types.MessageType.Error and "nowhere" in told.message
-        document = ed.open(ONE_HOLE)
         at = document.text.index(HOLE)
         action = await ed.action(document, "Fill this hole", at)
         for _ in range(2):

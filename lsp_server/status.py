@@ -1,0 +1,28 @@
+"""The notification `lacuna/status`: what the model is doing, and why the last request brought nothing. For an editor's status bar.
+
+Only a client that asks for it (the experimental ability `lacunaStatus`) gets it: others would complain of an unknown message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from lsp_server.inference import State
+
+STATUS = "lacuna/status"
+
+
+@dataclass(frozen=True)
+class Status:
+    """`model` and `device` of the model in use. `message` says in one sentence why there is no model, or why the request `request`
+    brought nothing; it goes when the next request begins."""
+
+    state: State
+    model: str | None = None
+    device: str | None = None
+    message: str | None = None
+    request: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """The notification's params; what is None is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
