@@ -16,6 +16,7 @@ from lsp_server.inference import Inference
 from lsp_server.proposal_cache import ProposalCache
 from lsp_server.protocol import LacunaProtocol
 from lsp_server.recent_fills import RecentFills
+from lsp_server.surprise_cache import SurpriseCache
 from lsp_server.turns import Turns
 
 
@@ -30,6 +31,7 @@ class LacunaServer(LanguageServer):
         self.inference = Inference()
         self.recent_fills = RecentFills()
         self.proposals = ProposalCache()
+        self.surprises = SurpriseCache()
         self.turns = Turns()
         self.settings = Settings()
         self.abilities = ClientAbilities()
