@@ -12,6 +12,7 @@ from lsp_server.client_abilities import ClientAbilities
 from lsp_server.configuration import Settings
 from lsp_server.language_server import LacunaServer
 from lsp_server.model_loading import load_model
+from lsp_server.surprise_hints import renew_all_hints
 
 SECTION = "lacuna"
 
@@ -64,6 +65,7 @@ def _adopt(ls: LacunaServer, values: object) -> None:
         ls.settings = Settings.parse(values)
     except LacunaError as error:
         ls.tell(f"Lacuna's settings are not used: {error}", types.MessageType.Warning)
+    renew_all_hints(ls)
 
 
 async def _load_if_another(ls: LacunaServer) -> None:

@@ -50,7 +50,7 @@ def find_markers(buffer: Buffer, tree: Tree | None, marker: str = MARKER, max_to
     return tuple(
         Hole(start, end, "marker", max_tokens or _budget_of_gap(buffer, start, end))
         for start, end in _whole_words(buffer.text, marker)
-        if tree is None or not _is_text(tree, start, end)
+        if tree is None or not is_text(tree, start, end)
     )
 
 
@@ -114,7 +114,7 @@ def _whole_words(text: str, marker: str) -> Iterator[tuple[int, int]]:
         yield offset, offset + width
 
 
-def _is_text(tree: Tree, start: int, end: int) -> bool:
+def is_text(tree: Tree, start: int, end: int) -> bool:
     """Whether these bytes are part of a comment or a string, and not of code in braces inside one."""
     language = table_of_tree(tree)
     node: Node | None = smallest_node(tree, start, end)

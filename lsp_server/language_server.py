@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class LacunaServer(LanguageServer):
         self.recent_fills = RecentFills()
         self.proposals = ProposalCache()
         self.surprises = SurpriseCache()
+        self.hint_tasks: dict[str, asyncio.Task[None]] = {}  # by document, those of surprise_hints
         self.turns = Turns()
         self.settings = Settings()
         self.abilities = ClientAbilities()
