@@ -5,6 +5,7 @@ Where a scope's rules leave a doubt, the answer is a refusal and no guess: what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -14,6 +15,9 @@ from tree_sitter import Node, Tree
 from engine.errors import LacunaError
 from lsp_server.edits import Range
 from lsp_server.languages import Language, table_of_tree
+
+# Each place costs some ten microseconds, and a menu must be there at once.
+_MOST_PLACES = 500
 
 
 class _Role(Enum):
@@ -33,6 +37,16 @@ class _Name:
     scope: Node
 
 
+def identifier_at(tree: Tree, offset: int) -> Node | None:
+    """The name that byte `offset` stands in or right behind, if any."""
+    language = table_of_tree(tree)
+    for at in (offset, offset - 1):
+        node = tree.root_node.descendant_for_byte_range(at, at) if at >= 0 else None
+        if node is not None and node.type in language.identifiers and node.start_byte <= at < node.end_byte:
+            return node
+    return None
+
+
 def occurrences(tree: Tree, source: bytes, offset: int) -> tuple[Range, ...]:
     """Byte ranges of all names that are bound together with the one at byte `offset` of `source`, in order; a cursor behind it will do.
 
@@ -40,7 +54,7 @@ def occurrences(tree: Tree, source: bytes, offset: int) -> tuple[Range, ...]:
     or the tree or the language's table doesn't tell for sure.
     """
     language = table_of_tree(tree)
-    leaf = _identifier_at(tree, language, offset)
+    leaf = identifier_at(tree, offset)
     if leaf is None:
         raise LacunaError("there is no name at the cursor; put it on a variable, a parameter or a function's name")
     text = source[leaf.start_byte : leaf.end_byte]
@@ -49,32 +63,74 @@ def occurrences(tree: Tree, source: bytes, offset: int) -> tuple[Range, ...]:
         raise LacunaError(f"{word} can't be told from other names: Lacuna doesn't know the scopes of {language.name} yet")
     if _place_of(leaf, language.members) or _is_later_part(leaf):
         raise LacunaError(f"{word} is the name of a member here, which other files may use too; only variables are renamed")
-    names = [_name(node, language) for node in _identifiers(tree.root_node, language, text) if not _is_member(node, language)]
-    return _Resolver(language, word, names).together_with(leaf)
+    return _Resolver(language, word, _names(tree, source, language, text)).together_with(leaf)
 
 
-def _identifier_at(tree: Tree, language: Language, offset: int) -> Node | None:
-    for at in (offset, offset - 1):
-        node = tree.root_node.descendant_for_byte_range(at, at) if at >= 0 else None
-        if node is not None and node.type in language.identifiers and node.start_byte <= at < node.end_byte:
-            return node
-    return None
+def is_bound(tree: Tree, source: bytes, offset: int, word: str) -> bool:
+    """Whether something in the file binds `word` so that it can be read in the scope that the name at byte `offset` belongs to."""
+    leaf = identifier_at(tree, offset)
+    if leaf is None:
+        return False
+    language = table_of_tree(tree)
+    own = _name(leaf, language)
+    return _Resolver(language, word, _names(tree, source, language, word.encode("utf-8"))).owner(own) is not None
 
 
-def _identifiers(root: Node, language: Language, text: bytes) -> Iterator[Node]:
-    stack = [root]
+def unbound(tree: Tree, source: bytes, start: int, end: int) -> tuple[str, ...]:
+    """Variables in the bytes `start` to `end` that nothing in the file has bound by the time when these are run, other than by the
+    language itself. Empty where a wildcard import may have brought in anything."""
+    language = table_of_tree(tree)
+    if not language.scopes or any(_has_child(node, language.wildcards) for node in _top(tree, language.imports)):
+        return ()
+    missing = []
+    for node in _leaves(tree, language, start, end):
+        text = source[node.start_byte : node.end_byte]
+        if text.decode("utf-8") not in language.predefined and not _is_member(node, language):
+            resolver = _Resolver(language, text.decode("utf-8"), _names(tree, source, language, text))
+            if not resolver.binds_in_time(node):
+                missing.append(resolver.word)
+    return tuple(missing)
+
+
+def _names(tree: Tree, source: bytes, language: Language, text: bytes) -> list[_Name]:
+    """All variables whose name is `text`. Raises LacunaError where it stands at too many places."""
+    places = [match.span() for match in re.finditer(rb"(?<![A-Za-z0-9_])" + re.escape(text) + rb"(?![A-Za-z0-9_])", source)]
+    if len(places) > _MOST_PLACES:
+        raise LacunaError(f"{text.decode('utf-8')} stands at {len(places):,} places of this file, which are too many to tell apart")
+    nodes = [node for span in places if (node := tree.root_node.descendant_for_byte_range(*span)) is not None and node.byte_range == span]
+    return [_name(node, language) for node in nodes if node.type in language.identifiers and not _is_member(node, language)]
+
+
+def _leaves(tree: Tree, language: Language, start: int, end: int) -> Iterator[Node]:
+    """The identifiers in a range of bytes."""
+    stack = [node] if (node := tree.root_node.descendant_for_byte_range(start, end)) is not None else []
     while stack:
         node = stack.pop()
-        if node.type in language.identifiers and node.text == text:
+        if node.type in language.identifiers and start <= node.start_byte and node.end_byte <= end:
             yield node
-        stack.extend(reversed(node.children))
+        stack.extend(reversed([child for child in node.children if child.end_byte > start and child.start_byte < end]))
+
+
+def _top(tree: Tree, kinds: frozenset[str]) -> Iterator[Node]:
+    return (node for node in tree.root_node.children if node.type in kinds)
+
+
+def _has_child(node: Node, kinds: frozenset[str]) -> bool:
+    return any(child.type in kinds for child in node.children)
 
 
 def _field(node: Node) -> str:
+    """The field that a node is its parent's; found without visiting the children before it, which may be many."""
     parent = node.parent
     if parent is None:
         return ""
-    return next((parent.field_name_for_child(index) or "" for index, child in enumerate(parent.children) if child == node), "")
+    cursor = parent.walk()
+    if cursor.goto_first_child_for_byte(node.start_byte) is None:
+        return ""
+    while cursor.node != node:
+        if not cursor.goto_next_sibling():
+            return ""
+    return cursor.field_name or ""
 
 
 def _place_of(node: Node, places: frozenset[str]) -> bool:
@@ -151,7 +207,7 @@ class _Resolver:
     def together_with(self, leaf: Node) -> tuple[Range, ...]:
         if any(self._is_unclear(name.node) for name in self.names):
             raise LacunaError(f"{self.word} is used as a type parameter or type alias, where its scope is not clear")
-        owners = [self._owner(name) for name in self.names]
+        owners = [self.owner(name) for name in self.names]
         own = next(owner for name, owner in zip(self.names, owners, strict=True) if name.node == leaf)
         if own is None:
             raise LacunaError(f"{self.word} is bound nowhere in this file, so it can't be renamed here")
@@ -159,7 +215,23 @@ class _Resolver:
         self._refuse_doubts(own, together)
         return tuple((name.node.start_byte, name.node.end_byte) for name in together)
 
-    def _owner(self, name: _Name) -> Node | None:
+    def binds_in_time(self, leaf: Node) -> bool:
+        """Whether the name at `leaf` is bound when it is read: before it, or anywhere if a function that is called later reads it."""
+        name = next(name for name in self.names if name.node == leaf)
+        owner = self.owner(name)
+        if any(self._is_unclear(other.node) for other in self.names):
+            return True
+        if owner is None:
+            return False
+        scope: Node | None = name.scope
+        while scope is not None and scope != owner:
+            if scope.type in self.language.functions:
+                return True
+            scope = self._around(scope)
+        bindings = [other.node for other in self.names if other.role in (_Role.BINDING, _Role.IMPORT) and other.scope == owner]
+        return any(_bound_from(node, self.language) <= leaf.start_byte for node in bindings)
+
+    def owner(self, name: _Name) -> Node | None:
         """The scope that binds the name, None for one that is bound nowhere."""
         scope: Node | None = name.scope
         role = self.declared.get(name.scope.id)
@@ -202,6 +274,14 @@ class _Resolver:
                 return True
             step = step.parent
         return False
+
+
+def _bound_from(node: Node, language: Language) -> int:
+    """Where a binding name means something: a definition's own name does once it is over."""
+    parent = node.parent
+    if parent is not None and parent.type in language.functions | language.types and _field(node) == "name":
+        return parent.end_byte
+    return node.end_byte
 
 
 def _root(node: Node) -> Node:

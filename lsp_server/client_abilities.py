@@ -12,13 +12,15 @@ class ClientAbilities:
     """The abilities that change what Lacuna sends. All are False for a client that says nothing.
 
     `action_literals`: takes `CodeAction` objects, not only bare commands. `resolves_edits`: asks for an action's edit by
-    `codeAction/resolve` and keeps `data` until then. `document_changes`: takes versioned edits. `progress`: lets the
-    server open progress reports. `markdown`: shows Markdown in hovers. `pulls_configuration`: answers
-    `workspace/configuration`. `inline_completion`: shows text at the cursor before it is typed.
+    `codeAction/resolve` and keeps `data` until then. `disabled_actions`: shows actions that can't be had, with the reason.
+    `document_changes`: takes versioned edits. `progress`: lets the server open progress reports. `markdown`: shows Markdown
+    in hovers. `pulls_configuration`: answers `workspace/configuration`. `inline_completion`: shows text at the cursor
+    before it is typed.
     """
 
     action_literals: bool = False
     resolves_edits: bool = False
+    disabled_actions: bool = False
     document_changes: bool = False
     progress: bool = False
     markdown: bool = False
@@ -36,6 +38,7 @@ class ClientAbilities:
         return cls(
             action_literals=bool(action and action.code_action_literal_support),
             resolves_edits=bool(action and action.data_support and resolve and "edit" in resolve.properties),
+            disabled_actions=bool(action and action.disabled_support),
             document_changes=bool(edits and edits.document_changes),
             progress=bool(window and window.work_done_progress),
             markdown=bool(hover and hover.content_format and types.MarkupKind.Markdown in hover.content_format),

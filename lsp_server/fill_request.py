@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
 
 from lsprotocol import types
 
@@ -12,23 +13,36 @@ from engine.errors import LacunaError
 from engine.infiller import Infiller, OnPass
 from lsp_server.documents import Document
 from lsp_server.filling import Filling, fill_holes
-from lsp_server.holes import Hole
+from lsp_server.holes import Hole, in_order
 from lsp_server.inference import Stopped, StopReason
 from lsp_server.language_server import LacunaServer
+from lsp_server.postprocess import Rule, docstrings, type_annotations
+from lsp_server.postprocess.new_names import NewNames
 from lsp_server.progress import WorkDoneProgress
+from lsp_server.scaffold import Frame, Scaffold
+
+# What the holes are for. It decides which rules a fill must pass beside those for all code.
+Purpose = Literal["code", "name", "types", "docstring"]
 
 
 @dataclass(frozen=True)
 class FillRequest:
-    """Holes of one version of a document, to be filled jointly."""
+    """Holes of one version of a document, to be filled jointly. `frames`: none, or one for each hole, and the holes are then in order."""
 
     document: Document
     holes: tuple[Hole, ...]
+    purpose: Purpose = "code"
+    frames: tuple[Frame, ...] = ()
 
     def to_data(self) -> dict[str, Any]:
-        """The request as JSON: document by URI and version, each hole as [start, end, kind, budget] in bytes."""
-        holes = [[hole.start, hole.end, hole.kind, hole.budget] for hole in self.holes]
-        return {"uri": self.document.uri, "version": self.document.version, "holes": holes}
+        """The request as JSON: document by URI and version; the holes' places are bytes."""
+        return {
+            "uri": self.document.uri,
+            "version": self.document.version,
+            "purpose": self.purpose,
+            "holes": [asdict(hole) for hole in self.holes],
+            "frames": [asdict(frame) for frame in self.frames],
+        }
 
     @classmethod
     def from_data(cls, ls: LacunaServer, data: object) -> FillRequest:
@@ -37,24 +51,45 @@ class FillRequest:
         Raises Stopped when the document is no longer open at that version, LacunaError for data of another shape.
         """
         match data:
-            case {"uri": str(uri), "version": int(version), "holes": [*listed]}:
+            case {"uri": str(uri), "version": int(version), "purpose": purpose, "holes": [*holes], "frames": [*frames]} if (
+                purpose in get_args(Purpose) and len(frames) in (0, len(holes))
+            ):
                 document = ls.documents.get(uri)
             case _:
-                raise LacunaError("a fill request needs a uri, a version and holes")
+                raise LacunaError("a fill request needs a uri, a version, a purpose, holes and frames")
         if document is None:
             raise Stopped(StopReason.CLOSED)
         if document.version != version:
             raise Stopped(StopReason.MODIFIED)
-        return cls(document, tuple(_hole(document, item) for item in listed))
+        return cls(document, tuple(_hole(document, item) for item in holes), purpose, tuple(_frame(item) for item in frames))
 
 
 def _hole(document: Document, data: object) -> Hole:
     match data:
-        case [int(start), int(end), ("marker" | "selection" | "range") as kind, int(budget)] if (
-            0 <= start <= end <= len(document.buffer.source) and budget > 0
-        ):
-            return Hole(start, end, kind, budget)
+        case {"start": int(start), "end": int(end), "kind": ("marker" | "selection" | "range") as kind, "budget": int(budget), "tie": tie}:
+            if 0 <= start <= end <= len(document.buffer.source) and budget > 0 and (tie is None or isinstance(tie, str)):
+                return Hole(start, end, kind, budget, tie)
     raise LacunaError(f"{data!r} is no hole of {document.uri}")
+
+
+def _frame(data: object) -> Frame:
+    match data:
+        case {"before": str(before), "after": str(after)}:
+            return Frame(before, after)
+    raise LacunaError(f"{data!r} is no frame of a hole")
+
+
+def _rules(request: FillRequest, marker: str) -> Mapping[str, Rule]:
+    """What fills of this purpose must pass beside the rules for all."""
+    document = request.document
+    match request.purpose:
+        case "types":
+            return {"type_annotations": type_annotations.check}
+        case "docstring":
+            return {"docstrings": docstrings.check}
+        case "name" if document.tree is not None:
+            return {"new_names": NewNames(document.buffer, document.tree, in_order(document.buffer, request.holes, marker)).check}
+    return {}
 
 
 async def run_fill(ls: LacunaServer, request: FillRequest, token: types.ProgressToken | None = None) -> Filling:
@@ -67,10 +102,16 @@ async def run_fill(ls: LacunaServer, request: FillRequest, token: types.Progress
 
     def work(infiller: Infiller, on_pass: OnPass) -> Filling:
         options = settings.fill_options()
-        return fill_holes(document.buffer, document.tree, request.holes, infiller, options, on_pass, settings.marker)
+        rules = _rules(request, settings.marker)
+        if not request.frames:
+            return fill_holes(document.buffer, document.tree, request.holes, infiller, options, on_pass, settings.marker, rules)
+        holes = in_order(document.buffer, request.holes, settings.marker)
+        scaffold = Scaffold.around(document.buffer, document.tree, holes, request.frames)
+        filling = fill_holes(scaffold.buffer, scaffold.tree, scaffold.framed, infiller, options, on_pass, settings.marker, rules)
+        return replace(filling, candidates=tuple(scaffold.taken_back(candidate) for candidate in filling.candidates))
 
     job = ls.inference.new_job("fill", document.uri)
-    title = "Filling the hole" if len(request.holes) == 1 else f"Filling {len(request.holes)} holes"
+    title = _title(request)
     async with WorkDoneProgress(ls, title, token, on_cancel=job.stop) as progress:
         filling = await ls.inference.run(job, work, progress.report)
     if not ls.documents.is_current(document):
@@ -81,8 +122,20 @@ async def run_fill(ls: LacunaServer, request: FillRequest, token: types.Progress
     ls.note(
         f"{title}: {filling.tokens} tokens in {filling.passes} passes, {filling.elapsed_ms:.0f} ms; "
         f"{filling.prompt_rows} prompt rows run, {filling.reused_rows} reused"
+        + ("" if filling.exact else "; the search for tied holes was cut short")
     )
     return filling
+
+
+def _title(request: FillRequest) -> str:
+    match request.purpose:
+        case "name":
+            return "Looking for a better name"
+        case "types":
+            return "Annotating the function"
+        case "docstring":
+            return "Writing the docstring"
+    return "Filling the hole" if len(request.holes) == 1 else f"Filling {len(request.holes)} holes"
 
 
 def _why_nothing(refused: tuple[str, ...]) -> str:

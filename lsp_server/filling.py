@@ -8,7 +8,7 @@ there is added too.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tree_sitter import Tree
@@ -22,7 +22,7 @@ from lsp_server.context import largest_budget, passage_for
 from lsp_server.edits import Edit, apply_edits, tree_after
 from lsp_server.holes import MARKER, Hole, in_order
 from lsp_server.line_ends import to_buffer
-from lsp_server.postprocess import sift
+from lsp_server.postprocess import NO_MORE, Rule, sift
 from lsp_server.postprocess.surroundings import Surroundings
 
 __all__ = ["Candidate", "Edit", "Filling", "apply_edits", "fill_holes"]
@@ -62,8 +62,9 @@ def fill_holes(
     options: FillOptions,
     on_pass: OnPass = ignore_progress,
     marker: str = MARKER,
+    rules: Mapping[str, Rule] = NO_MORE,
 ) -> Filling:
-    """Fill all `holes` jointly, in at most `options.count` ways.
+    """Fill all `holes` jointly, in at most `options.count` ways. `rules`: what fills of these must pass beside the rules for all.
 
     A budget above half of the model's window is brought down to that, those of tied holes to their smallest. At temperature 0
     there is one candidate at most. Raises LacunaError where there is no hole, two overlap or there are more than 128, and whatever
@@ -71,7 +72,7 @@ def fill_holes(
     """
     began = time.perf_counter()
     groups = _groups(in_order(buffer, holes, marker), infiller)
-    filler = _Filler(buffer, tree, [hole for group in groups for hole in group], infiller, options, on_pass, marker)
+    filler = _Filler(buffer, tree, [hole for group in groups for hole in group], infiller, options, on_pass, marker, rules)
     partial: list[Candidate] = [Candidate((), ())]
     for number, group in enumerate(groups):
         budgets_to_come = sum(hole.budget for later in groups[number + 1 :] for hole in later)
@@ -132,9 +133,10 @@ class _Filler:
         options: FillOptions,
         on_pass: OnPass,
         marker: str,
+        rules: Mapping[str, Rule],
     ) -> None:
         self.buffer, self.tree, self.holes, self.infiller = buffer, tree, holes, infiller
-        self.options, self.on_pass, self.marker = options, on_pass, marker
+        self.options, self.on_pass, self.marker, self.rules = options, on_pass, marker, rules
         self.passes = self.tokens = self.requests = self.prompt_rows = self.reused_rows = 0
         self.prefill_ms = 0.0
         self.refused: list[str] = []
@@ -201,7 +203,7 @@ class _Filler:
     def _sifted(
         self, start: Candidate, buffer: Buffer, tree: Tree | None, holes: tuple[Hole, ...], offered: Sequence[Candidate], wanted: int
     ) -> list[Candidate]:
-        kept, reasons = sift(offered, Surroundings(buffer, tree, holes, self.marker), wanted)
+        kept, reasons = sift(offered, Surroundings(buffer, tree, holes, self.marker), wanted, self.rules)
         self.refused += reasons
         return [_joined(start, candidate, len(buffer.source) - len(self.buffer.source)) for candidate in kept]
 

@@ -13,8 +13,11 @@ LONGEST_PREVIEW = 48
 
 
 def preview(candidate: Candidate) -> str:
-    """All of a candidate's texts on one short line; holes are set apart by a dot, cut text ends in an ellipsis."""
-    line = " · ".join(" ".join(edit.text.split()) or "(nothing)" for edit in candidate.edits)
+    """All of a candidate's texts on one short line; holes are set apart by a dot, cut text ends in an ellipsis. A text that comes in all
+    of several holes is shown once."""
+    texts = [" ".join(fill.text.split()) or "(nothing)" for fill in candidate.fills]
+    same = len(texts) > 1 and len(set(texts)) == 1
+    line = f"{texts[0]} ×{len(texts)}" if same else " · ".join(texts)
     return line if len(line) <= LONGEST_PREVIEW else line[: LONGEST_PREVIEW - 1] + "…"
 
 

@@ -7,7 +7,7 @@ text would have another likelihood than the one that is shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from lsp_server.candidate import Candidate
@@ -29,10 +29,12 @@ from lsp_server.postprocess import (
 from lsp_server.postprocess.duplicates import Look, look
 from lsp_server.postprocess.surroundings import Surroundings
 
+Rule = Callable[[Candidate, Surroundings], str | None]
+
 MENDS = (indentation.mend, trailing_space.mend)
 
 # The cheap ones first; a candidate is refused for the first reason found.
-RULES = {
+RULES: Mapping[str, Rule] = {
     "incomplete": incomplete.check,
     "unfilled": unfilled.check,
     "special_tokens": special_tokens.check,
@@ -46,6 +48,7 @@ RULES = {
     "syntax_errors": syntax_errors.check,
     "python_grammar": python_grammar.check,
 }
+NO_MORE: Mapping[str, Rule] = {}
 
 
 @dataclass(frozen=True)
@@ -57,25 +60,27 @@ class Verdict:
     reason: str | None = None
 
 
-def judge(candidate: Candidate, surroundings: Surroundings) -> Verdict:
-    """Mend what can be mended and apply all rules."""
+def judge(candidate: Candidate, surroundings: Surroundings, more: Mapping[str, Rule] = NO_MORE) -> Verdict:
+    """Mend what can be mended and apply all rules, and then those that a request brings: `more`, by name."""
     for mend in MENDS:
         candidate = mend(candidate, surroundings)
-    for name, check in RULES.items():
+    for name, check in (*RULES.items(), *more.items()):
         reason = check(candidate, surroundings)
         if reason is not None:
             return Verdict(candidate, name, reason)
     return Verdict(candidate)
 
 
-def sift(candidates: Iterable[Candidate], surroundings: Surroundings, most: int) -> tuple[list[Candidate], list[str]]:
+def sift(
+    candidates: Iterable[Candidate], surroundings: Surroundings, most: int, more: Mapping[str, Rule] = NO_MORE
+) -> tuple[list[Candidate], list[str]]:
     """The first `most` candidates that pass all rules and don't look like one before, and for each refused one the reason."""
     kept: dict[Look, Candidate] = {}
     reasons: list[str] = []
     for offered in candidates:
         if len(kept) == most:
             break
-        verdict = judge(offered, surroundings)
+        verdict = judge(offered, surroundings, more)
         if verdict.reason is not None:
             reasons.append(verdict.reason)
         else:
