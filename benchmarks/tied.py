@@ -1,12 +1,12 @@
 """Tied holes: is what the search draws the joint of fills that agree, what would copying cost, and what does the search cost?
 
 First part: the tests' oracle, on which the joint can be enumerated. The search's draws are held against the constrained joint: total
-variation beside what as many draws of that joint itself show. Beside it what one might do instead, computed and not drawn:
-*copying* (draw a hole where its name comes first, write the same into the others) ignores how well the copies fit, and is off by as much;
+variation beside what as many draws of that joint itself show. Beside it what one might do instead, computed and not drawn: *copying*
+(draw a hole where its name comes first, write the same into the others) ignores how well the copies fit, and is off by as much;
 *rejecting* (draw all holes, throw away what disagrees) is exact and takes one draw in so many.
 
-Second part: the model, on variables of this project's own files, every occurrence of one name masked and tied: passes, nodes and
-time of a search by number of occurrences; and at temperature 0 the log-likelihood of the fill that it finds beside that of the greedy text of the
+Second part: the model, on variables of this project's own files, every occurrence of one name masked and tied: passes, nodes and time of
+a search by number of occurrences; and at temperature 0 the log-likelihood of the fill that it finds beside that of the greedy text of the
 first hole, copied.
 """
 
@@ -257,7 +257,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows.append(summarise(occurring, found))
     report.progress("")
     report.print_table(
-        f"One draw at temperature 1 of a variable's name in {BUDGET} slots, {infiller.model_name} on {infiller.provider}; medians, 95% intervals",
+        f"One draw at temperature 1 of a variable's name in {BUDGET} slots, {infiller.model_name} on {infiller.provider}; medians, "
+        "95% intervals",
         (
             "occurrences",
             "variables",

@@ -20,6 +20,7 @@ from lsp_server.language_server import LacunaServer
 from lsp_server.log import log_to_editor
 from lsp_server.model_loading import ModelLoading
 from lsp_server.settings_file import NAME, find_in, read_settings_file
+from lsp_server.surprise_hints import renew_all_hints
 
 SECTION = "lacuna"
 
@@ -117,3 +118,4 @@ def _apply(ls: LacunaServer, layers: Layers) -> None:
     if ls.inference.folder != ls.settings.model:
         ls.inference.folder = ls.settings.model
         ls.inference.renew()
+    renew_all_hints(ls)

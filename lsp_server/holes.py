@@ -53,7 +53,7 @@ def find_markers(buffer: Buffer, tree: Tree | None, marker: str = MARKER, max_to
     Those that share a name (`___total`; see `lsp_server.markers`) are tied. A hole that is one token among others gets a budget of 32
     tokens, one alone on its line 64, and tied ones 4; `max_tokens` overrides.
     """
-    found = [place for place in markers(buffer.text, marker) if tree is None or not _is_text(tree, place.start, place.end)]
+    found = [place for place in markers(buffer.text, marker) if tree is None or not is_text(tree, place.start, place.end)]
     counts = Counter(place.name for place in found)
     holes = []
     for place in found:
@@ -117,7 +117,7 @@ def _place(buffer: Buffer, hole: Hole) -> str:
     return f"{line + 1}:{character + 1}"
 
 
-def _is_text(tree: Tree, start: int, end: int) -> bool:
+def is_text(tree: Tree, start: int, end: int) -> bool:
     """Whether these bytes are part of a comment or a string, and not of code in braces inside one."""
     language = table_of_tree(tree)
     node: Node | None = smallest_node(tree, start, end)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass
 
 from lsprotocol import types
@@ -15,13 +14,14 @@ from lsp_server.documents import Document
 from lsp_server.holes import find_markers
 from lsp_server.inference import Job
 from lsp_server.language_server import LacunaServer
+from lsp_server.likelihood_text import bar, code, code_block, percent, surface, visible
+from lsp_server.line_ends import to_model
 from lsp_server.progress import WorkDoneProgress
 from lsp_server.refusals import refusals
 from lsp_server.scoring import Expectation, RangeScore, ScoredToken, expected_text, range_at, score_range
 
 log = logging.getLogger(__name__)
 
-MOST_SURPRISING = 3
 MOST_ALTERNATIVES = 3
 # A long string literal, say, would take many passes, which nobody asked for by resting the mouse on it.
 MOST_BYTES = 4096
@@ -88,51 +88,35 @@ def _paragraphs(buffer: Buffer, judgement: Judgement, markdown: bool) -> list[st
     score, expected = judgement.score, judgement.expected
     # What ran out of its budget goes on after what is shown.
     text = expected.text if expected.complete else f"{expected.text}…"
-    expectation = f"{_code(text, markdown)} (log-likelihood {expected.logprob:.2f})"
+    expectation = f"{code(text or '(nothing)', markdown=markdown)} (log-likelihood {expected.logprob:.2f})"
     if score is None:
         return [f"Lacuna would write {expectation}"]
     actual = buffer.source[score.start : score.end].decode("utf-8")
-    figures = f"log-likelihood {score.logprob:.2f}, {score.bits_per_token:.2f} bits per token ({len(score.tokens)} tokens)"
+    # All but the mark that says where the text ends.
+    least = min(score.tokens[:-1] or score.tokens, key=lambda token: token.logprob)
     agrees = expected.text.strip() == actual.strip()
     return [
-        f"Lacuna: {_code(actual, markdown)} given all around it: {figures}",
+        f"{code(actual, markdown=markdown)}: {_figures(score)}",
         "The model would have written the same." if agrees else f"The model would have written {expectation}",
-        *_surprises(buffer, score, markdown),
+        code_block(_alternatives(buffer, least, markdown), markdown=markdown),
     ]
 
 
-def _surprises(buffer: Buffer, score: RangeScore, markdown: bool) -> list[str]:
-    """One line for each token that wasn't the model's first choice, the least likely first."""
-    tokens = sorted((token for token in score.tokens if token.rank > 1), key=lambda token: token.logprob)[:MOST_SURPRISING]
-    if not tokens:
-        return []
-    lines = [_surprise(buffer, token, markdown) for token in tokens]
-    return ["Most surprising:", "\n".join(f"- {line}" for line in lines)]
+def _figures(score: RangeScore) -> str:
+    bits = f"{score.bits_per_token:.2f} bits per token"
+    ranks = [token.rank for token in score.tokens[:-1]]
+    rank = f"rank {ranks[0]}" if len(ranks) == 1 else f"rank {max(ranks)} at worst"
+    return f"{bits}, log-likelihood {score.logprob:.2f} ({len(score.tokens)} tokens with the end), {rank}"
 
 
-def _surprise(buffer: Buffer, token: ScoredToken, markdown: bool) -> str:
-    wanted = ", ".join(f"{_token(text, markdown)} {_percent(p)}" for text, p in token.alternatives[:MOST_ALTERNATIVES])
-    # A token may end inside a character: byte-level tokens know no characters.
-    text = buffer.source[token.start : token.end].decode("utf-8", errors="replace")
-    return f"{_token(text, markdown)} {_percent(math.exp(token.logprob))}, rank {token.rank}; likelier: {wanted}"
-
-
-def _token(text: str, markdown: bool) -> str:
-    return _code(text, markdown) if text else "(the end)"
-
-
-def _percent(probability: float) -> str:
-    return f"{100 * probability:.3g} %"
-
-
-def _code(text: str, markdown: bool) -> str:
-    """`text` on one line as code, white space made visible where it is all there is. Safe for any back quotes inside."""
-    line = " ".join(text.split()) or text.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "␣") or "(nothing)"
-    line = line if len(line) <= 60 else line[:59] + "…"
-    if not markdown:
-        return f"“{line}”"
-    quotes = "`"
-    while quotes in line:
-        quotes += "`"
-    pad = " " if line.startswith("`") or line.endswith("`") else ""
-    return f"{quotes}{pad}{line}{pad}{quotes}"
+def _alternatives(buffer: Buffer, token: ScoredToken, markdown: bool) -> list[str]:
+    """A line with a bar for each of the likeliest tokens, and one for the token that stands there."""
+    own = surface(buffer, token)
+    rows = [(visible(text), chance, "") for text, chance in token.alternatives[:MOST_ALTERNATIVES]]
+    if token.rank <= len(rows):
+        text, chance, _ = rows[token.rank - 1]
+        rows[token.rank - 1] = text, chance, " <- here"
+    else:
+        rows.append((visible(to_model(own)), token.probability, f" <- here, rank {token.rank:,}"))
+    width = max(len(text) for text, _, _ in rows)
+    return [f"{bar(chance, blocks=markdown)} {percent(chance):>8}  {text:<{width}}{here}".rstrip() for text, chance, here in rows]

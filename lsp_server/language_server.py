@@ -21,6 +21,7 @@ from lsp_server.protocol import LacunaProtocol
 from lsp_server.recent_fills import RecentFills
 from lsp_server.request_log import current_request
 from lsp_server.status import STATUS, Status
+from lsp_server.surprise_cache import SurpriseCache
 from lsp_server.turns import Turns
 from lsp_server.watcher import Watcher
 
@@ -41,6 +42,8 @@ class LacunaServer(LanguageServer):
         self.inference = Inference()
         self.recent_fills = RecentFills()
         self.proposals = ProposalCache()
+        self.surprises = SurpriseCache()
+        self.hint_tasks: dict[str, asyncio.Task[None]] = {}  # by document, those of surprise_hints
         self.turns = Turns()
         self.watcher = Watcher()
         self.editor_log = EditorHandler(self.window_log_message)

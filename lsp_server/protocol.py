@@ -149,7 +149,7 @@ class LacunaProtocol(LanguageServerProtocol):
         if waiting is not None and not waiting.done():
             super()._handle_response(msg_id, result, error)
 
-    async def send_request_async(  # type: ignore[override]  # pygls awaits what comes back at once
+    async def send_request_async(
         self, method: str, params: Any | None = None, msg_id: str | int | None = None
     ) -> Any:
         """Ask the client, but wait no longer than any may take. Raises JsonRpcException where it answers with an error or not at all."""

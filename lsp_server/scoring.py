@@ -38,6 +38,15 @@ class ScoredToken:
     rank: int
     alternatives: tuple[tuple[str, float], ...]
 
+    @property
+    def bits(self) -> float:
+        """The surprise: 0 is certain."""
+        return max(0.0, -self.logprob / math.log(2))
+
+    @property
+    def probability(self) -> float:
+        return math.exp(self.logprob)
+
 
 @dataclass(frozen=True)
 class RangeScore:
@@ -105,15 +114,15 @@ def score_range(
         )
     most = largest_budget(infiller)
     tokens: list[ScoredToken] = []
-    chunks = list(_chunks(buffer, whole, infiller, most - 1))
+    chunks = list(stretches(buffer, whole.start, whole.end, infiller, most - 1))
     for number, (first, last) in enumerate(chunks):
-        text = _text(buffer, first, last)
+        text = text_of(buffer, first, last)
         needed = infiller.count_tokens(text) + 1
         budget = max(needed, min(whole.budget, most)) if len(chunks) == 1 else most
         # What is still to be scored is left out of sight: the hole takes in all of the range that is left.
         hole = replace(whole, start=first, budget=budget)
         score = infiller.score(passage_for(buffer, tree, (hole,), infiller), (text,), alternatives)
-        scored = _placed(buffer, first, last, score.holes[0])
+        scored = placed(buffer, first, last, score.holes[0])
         tokens += scored if last == whole.end else scored[:-1]
         on_pass(Progress(passes=number + 1, tokens=len(tokens), most=len(chunks) * most))
     return RangeScore(whole.start, whole.end, tuple(tokens), len(chunks), 1000 * (time.perf_counter() - began))
@@ -139,31 +148,31 @@ def _hole(buffer: Buffer, tree: Tree | None, start: int, end: int) -> Hole:
     return hole_from_range(buffer, start, end)
 
 
-def _text(buffer: Buffer, start: int, end: int) -> str:
+def text_of(buffer: Buffer, start: int, end: int) -> str:
+    """Bytes `start` to `end` as the model reads them."""
     return to_model(buffer.source[start:end].decode("utf-8"))
 
 
-def _chunks(buffer: Buffer, whole: Hole, infiller: Infiller, most: int) -> Iterator[tuple[int, int]]:
-    """The range in consecutive stretches of at most `most` tokens each, cut at line ends where that doesn't waste half.
+def stretches(buffer: Buffer, start: int, end: int, infiller: Infiller, most: int) -> Iterator[tuple[int, int]]:
+    """Bytes `start` to `end` in consecutive stretches of at most `most` tokens each, cut at line ends where that doesn't waste half.
 
     Cuts are found in the text as the model has it, so that a file's kind of line ends doesn't move them.
     """
-    source = buffer.source[whole.start : whole.end]
-    text = to_model(source.decode("utf-8")).encode("utf-8")
-    places = _places_in(source, whole.start)
-    start = 0
-    while start < len(text):
-        end = _character_end(text, start, start + 16 * most)
-        while (count := infiller.count_tokens(text[start:end].decode("utf-8"))) > most:
-            shorter = _character_end(text, start, start + (end - start) * most // count)
-            if shorter == end:
+    text = text_of(buffer, start, end).encode("utf-8")
+    places = _places_in(buffer.source[start:end], start)
+    first = 0
+    while first < len(text):
+        last = _character_end(text, first, first + 16 * most)
+        while (count := infiller.count_tokens(text[first:last].decode("utf-8"))) > most:
+            shorter = _character_end(text, first, first + (last - first) * most // count)
+            if shorter == last:
                 break
-            end = shorter
-        if end < len(text):
-            line_start = text.rfind(b"\n", start, end) + 1
-            end = line_start if line_start > (start + end) // 2 else end
-        yield places[start], places[end]
-        start = end
+            last = shorter
+        if last < len(text):
+            line_start = text.rfind(b"\n", first, last) + 1
+            last = line_start if line_start > (first + last) // 2 else last
+        yield places[first], places[last]
+        first = last
 
 
 def _character_end(text: bytes, start: int, end: int) -> int:
@@ -177,12 +186,11 @@ def _character_end(text: bytes, start: int, end: int) -> int:
     return border
 
 
-def _placed(buffer: Buffer, start: int, end: int, tokens: Sequence[TokenScore]) -> list[ScoredToken]:
+def placed(buffer: Buffer, start: int, end: int, tokens: Sequence[TokenScore]) -> list[ScoredToken]:
     """The scored tokens, the last of them the end mark, with the bytes of the source that each stands for."""
-    source = buffer.source[start:end]
-    text = to_model(source.decode("utf-8")).encode("utf-8")
+    text = text_of(buffer, start, end).encode("utf-8")
     borders = _align(text, [token.text for token in tokens[:-1]])
-    places = _places_in(source, start)
+    places = _places_in(buffer.source[start:end], start)
     return [
         ScoredToken(places[first], places[last], token.logprob, token.rank, token.alternatives)
         for (first, last), token in zip([*borders, (len(text), len(text))], tokens, strict=True)

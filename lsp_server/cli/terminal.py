@@ -22,14 +22,28 @@ _SECONDS_BETWEEN_LINES = 0.05
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+# Red, green, blue.
+Colour = tuple[int, int, int]
+# Of the 256 colours those from 16 on: a cube of 6 steps each way, then greys.
+_STEPS = (0, 95, 135, 175, 215, 255)
+
+
 class Style:
     """Colours, for a terminal only, and not where the variable NO_COLOR is set."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._on = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self.has_colours = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self._all_colours = os.environ.get("COLORTERM") in ("truecolor", "24bit")
 
     def _paint(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._on and text else text
+        return f"\x1b[{code}m{text}\x1b[0m" if self.has_colours and text else text
+
+    def on(self, background: Colour, foreground: Colour, text: str) -> str:
+        """`text` in colours of red, green and blue from 0 to 255, or the nearest of the terminal's 256."""
+        return self._paint(f"48;{self._colour(background)};38;{self._colour(foreground)}", text)
+
+    def _colour(self, colour: Colour) -> str:
+        return "2;{};{};{}".format(*colour) if self._all_colours else f"5;{_nearest(colour)}"
 
     def old(self, text: str) -> str:
         return self._paint("31", text)
@@ -42,6 +56,15 @@ class Style:
 
     def aside(self, text: str) -> str:
         return self._paint("2", text)
+
+
+def _nearest(colour: Colour) -> int:
+    """The nearest of the 256 colours."""
+    cube = [min(range(6), key=lambda step: abs(_STEPS[step] - part)) for part in colour]
+    grey = min(range(24), key=lambda step: abs(8 + 10 * step - sum(colour) // 3))
+    in_cube = sum((_STEPS[step] - part) ** 2 for step, part in zip(cube, colour, strict=True))
+    in_grey = sum((8 + 10 * grey - part) ** 2 for part in colour)
+    return 16 + 36 * cube[0] + 6 * cube[1] + cube[2] if in_cube <= in_grey else 232 + grey
 
 
 def harmless(text: str) -> str:

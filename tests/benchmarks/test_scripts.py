@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = ("passes", "decoders", "cache", "calibration", "whole_fill", "prompt_cache", "growth", "versus_llamacpp", "independent")
+SCRIPTS = (
+    "passes",
+    "decoders",
+    "cache",
+    "calibration",
+    "whole_fill",
+    "prompt_cache",
+    "growth",
+    "versus_llamacpp",
+    "independent",
+    "surprise_map",
+)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -117,6 +117,10 @@ class Editor:
         def show_message(params: types.ShowMessageParams) -> None:
             self._hear(types.WINDOW_SHOW_MESSAGE, params)
 
+        @self.client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
+        def publish_diagnostics(params: types.PublishDiagnosticsParams) -> None:
+            self._hear(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS, params)
+
         @self.client.feature(types.PROGRESS)
         def progress(params: types.ProgressParams) -> None:
             self._hear(types.PROGRESS, params)

@@ -9,11 +9,10 @@ import pytest
 from engine.errors import Cancelled, LacunaError
 from engine.infiller import Infiller
 from engine.results import Progress, TokenScore
-from lsp_server import scoring
 from lsp_server.buffer import Buffer
 from lsp_server.context import passage_for
 from lsp_server.holes import hole_from_range
-from lsp_server.scoring import RangeScore, expected_text, range_at, score_range
+from lsp_server.scoring import RangeScore, expected_text, placed, range_at, score_range
 from lsp_server.syntax import parse
 from tests.lsp_server.narrowed import Narrowed
 
@@ -168,7 +167,7 @@ def test_the_models_own_text(infiller: Infiller) -> None:
 def test_tokens_are_placed_even_within_characters(text: str, surfaces: list[str], ranges: list[tuple[int, int]] | None) -> None:
     tokens = [TokenScore(0, surface, -1.0, 1, ()) for surface in [*surfaces, ""]]
     source = text.encode()
-    placed = scoring._placed(Buffer(source, "t"), 0, len(source), tokens)
-    assert b"".join(source[token.start : token.end] for token in placed) == source
+    found = placed(Buffer(source, "t"), 0, len(source), tokens)
+    assert b"".join(source[token.start : token.end] for token in found) == source
     if ranges is not None:
-        assert [(token.start, token.end) for token in placed[:-1]] == ranges
+        assert [(token.start, token.end) for token in found[:-1]] == ranges
