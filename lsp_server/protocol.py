@@ -1,4 +1,4 @@
-"""pygls's protocol, changed in three places where Lacuna needs another behaviour."""
+"""pygls's protocol, changed in four places where Lacuna needs another behaviour."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
-from pygls.protocol import LanguageServerProtocol, lsp_method
+from pygls.protocol import JsonRPCRequestMessage, LanguageServerProtocol, lsp_method
 
 
 class LacunaProtocol(LanguageServerProtocol):
-    """Leaves documents to Lacuna's own handlers, makes commands cancellable, and knows how the session ended."""
+    """Leaves documents to Lacuna's own handlers, makes commands cancellable, knows how the session ended, and Lacuna's own requests."""
 
     @property
     def was_shut_down(self) -> bool:
         """Whether the client asked for `shutdown`; a session that ends without it ends with exit code 1."""
         return self._shutdown
+
+    def structure_message(self, data: dict[str, Any]) -> Any:
+        """Lacuna's own requests keep their params as the JSON that they are. pygls would turn objects into tuples, and fail for some."""
+        method = data.get("method")
+        if isinstance(method, str) and method.startswith("lacuna/") and "id" in data:
+            return JsonRPCRequestMessage(data["id"], method, data.get("jsonrpc", ""), data.get("params"))
+        return super().structure_message(data)  # type: ignore[no-untyped-call]
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> Generator[Any, Any, None]:

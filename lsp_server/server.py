@@ -9,6 +9,7 @@ from lsprotocol import types
 from lsp_server import code_actions, commands, completion, configuration_sync, document_sync, inline_completion
 from lsp_server.hover import hover
 from lsp_server.language_server import LacunaServer
+from lsp_server.own_requests import fill, holes
 
 
 def create_server(model: Path | None = None) -> LacunaServer:
@@ -25,6 +26,8 @@ def create_server(model: Path | None = None) -> LacunaServer:
     server.feature(types.TEXT_DOCUMENT_HOVER)(hover)
     server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, inline_completion.OPTIONS)(inline_completion.inline_completion)
     server.feature(types.TEXT_DOCUMENT_COMPLETION, completion.OPTIONS)(completion.completion)
+    server.feature(holes.HOLES)(holes.holes)
+    server.feature(fill.FILL)(fill.fill)
     server.command(commands.FILL)(commands.fill)
     server.command(commands.CHOOSE_FILL)(commands.choose_fill)
     return server
