@@ -40,7 +40,7 @@ def offered(family: Family, sample: str) -> list[tuple[str, str]]:
 
 
 ANNOTATED = {
-    "def f(|a, b=1, *c, d: int, e: int = 2, **g):\n    pass\n": "def f(a: ◦, b: ◦ = 1, *c: ◦, d: int, e: int = 2, **g: ◦) -> ◦:\n    pass\n",
+    "def f(|a, b=1, *c, d: int, e: int = 2, **g):\n  x\n": "def f(a: ◦, b: ◦ = 1, *c: ◦, d: int, e: int = 2, **g: ◦) -> ◦:\n  x\n",
     "class K:\n    def m(self, x):\n        |return x\n": "class K:\n    def m(self, x: ◦) -> ◦:\n        return x\n",
     "class K:\n    @classmethod\n    |def m(cls, *, x): return x\n": "class K:\n    @classmethod\n    def m(cls, *, x: ◦) -> ◦: return x\n",
     "async def f(a, /, self) -> int|: return a\n": "async def f(a: ◦, /, self: ◦) -> int: return a\n",
