@@ -1,101 +1,168 @@
-"""The settings a person may give, from an editor's configuration."""
+"""The settings: one table of what there is, and how the places that may set something are laid one over the other.
+
+Each setting is declared once, as a field of `Settings` with its kind and a sentence. Whatever reads, checks or describes settings
+(editors' configuration, lacuna.toml, the reference page, the JSON Schema) goes by that.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
-from engine.errors import LacunaError
-from engine.options import FillOptions
+from engine.options import METHODS, FillOptions
 from lsp_server.holes import MARKER
+from lsp_server.setting_kinds import Choice, Folder, Kind, Number, Switch, UnfitValue, WholeNumber, Word, shown
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+T = TypeVar("T")
+_EMPTY = (None, "")
+
+
+def _setting(default: T, kind: Kind[T], description: str, *, unset: str = "", in_workspace: bool = True) -> T:
+    """A field of `Settings`. `unset` says what a default of None means; `in_workspace`: whether lacuna.toml may set it."""
+    metadata = {"kind": kind, "description": description, "unset": unset, "in_workspace": in_workspace}
+    result: T = field(default=default, metadata=metadata)
+    return result
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What an editor may set. In its configuration the names are `marker`, `temperature`, `topP`, `alternatives`,
-    `method`, `maxTokens`, `model` and `seed`.
+    """All settings. The names that people write are those of the fields in camelCase: `topP`."""
 
-    `alternatives` is the number of suggestions a request; `max_tokens` None: a budget by the hole's kind; `model`
-    None: the default model. `seed` makes the same request draw the same fills; None draws anew each time.
-    """
-
-    marker: str = MARKER
-    temperature: float = 0.4
-    top_p: float = 1.0
-    alternatives: int = 3
-    method: str = "fused"
-    max_tokens: int | None = None
-    model: Path | None = None
-    seed: int | None = None
-    inline_completion: bool = True
-    inline_delay_ms: int = 75
-    inline_min_probability: float = 0.3
-    plain_completion: str = "auto"
-    surprise_hints: bool = False
-    surprise_hint_bits: float = 8.0
-    unload_after_minutes: float = 30.0
-    log_level: str = "info"
-
-    @classmethod
-    def parse(cls, values: object) -> Settings:
-        """Settings from an editor's JSON object. None, null and names left out mean the defaults; unknown names, which a
-        client may keep for itself, are passed over. Raises LacunaError for a value of the wrong type or out of range.
-        """
-        if values is None:
-            return cls()
-        if not isinstance(values, Mapping):
-            raise LacunaError("the settings must be an object with names such as temperature and alternatives")
-        defaults = cls()
-        marker = _string(values, "marker", defaults.marker)
-        if not marker.strip() or len(marker.splitlines()) > 1:
-            raise LacunaError("the setting marker must be a word of one line, such as ___")
-        max_tokens = _whole_number(values, "maxTokens", 0)
-        if max_tokens < 0:
-            raise LacunaError(f"the setting maxTokens must be at least 1, not {max_tokens}")
-        model = _string(values, "model", "")
-        settings = cls(
-            marker=marker,
-            temperature=_number(values, "temperature", defaults.temperature),
-            top_p=_number(values, "topP", defaults.top_p),
-            alternatives=_whole_number(values, "alternatives", defaults.alternatives),
-            method=_string(values, "method", defaults.method),
-            max_tokens=max_tokens or None,
-            model=Path(model).expanduser() if model else None,
-            seed=_whole_number(values, "seed", 0) if values.get("seed") is not None else None,
-        )
-        if settings.seed is not None and settings.seed < 0:
-            raise LacunaError(f"the setting seed must be at least 0, not {settings.seed}")
-        # The engine's own limits, so that a bad value is refused here and not at the first fill.
-        settings.fill_options()
-        return settings
+    marker: str = _setting(MARKER, Word(MARKER), "The word that stands for a hole.")
+    temperature: float = _setting(
+        0.4, Number(0, 10), "How freely fills are drawn: 0 gives the likeliest token each time, 1 the model's own distribution."
+    )
+    top_p: float = _setting(1.0, Number(0, 1, above=True), "The share of probability that is kept for each token; the rest is never drawn.")
+    alternatives: int = _setting(3, WholeNumber(1, 64), "How many suggestions a request asks for.")
+    method: str = _setting(
+        "fused", Choice(METHODS), "How tokens are drawn: all methods draw from the same distribution, at different speeds."
+    )
+    max_tokens: int | None = _setting(None, WholeNumber(1, 4096), "The most tokens that one hole may get.", unset="by the kind of hole")
+    model: Path | None = _setting(  # noqa: RUF009  # as the others it is a field, which the rule doesn't see
+        None, Folder(), "The folder of the model.", unset="the model that comes with Lacuna", in_workspace=False
+    )
+    seed: int | None = _setting(
+        None, WholeNumber(0, 2**63 - 1), "Makes the same request draw the same fills.", unset="drawn anew each time"
+    )
+    inline_completion: bool = _setting(True, Switch(), "Whether text is proposed at the cursor while you type.")
+    inline_delay_ms: int = _setting(75, WholeNumber(0, 10_000), "How many milliseconds you must pause before a proposal is computed.")
+    inline_min_probability: float = _setting(
+        0.3, Number(0, 1), "Proposals whose tokens have a lower mean probability than this are not shown unasked."
+    )
+    plain_completion: str = _setting(
+        "auto",
+        Choice(("auto", "on", "off")),
+        "Whether proposals stand in the completion menu too: 'auto' puts them there where the editor shows none at the cursor.",
+    )
+    surprise_hints: bool = _setting(False, Switch(), "Whether the least expected places of a file are marked by hints.")
+    surprise_hint_bits: float = _setting(8.0, Number(0, 64), "From how many bits of surprise on a token gets such a hint.")
+    unload_after_minutes: float = _setting(
+        30.0, Number(0, 10_080), "After how many idle minutes the model gives its memory back; 0 keeps it for ever."
+    )
+    log_level: str = _setting(
+        "info", Choice(LOG_LEVELS), "How much the server writes into its log; at 'debug' your code may be a part of that."
+    )
 
     def fill_options(self) -> FillOptions:
         """The engine's options for a request by these settings."""
         return FillOptions(count=self.alternatives, temperature=self.temperature, top_p=self.top_p, seed=self.seed, method=self.method)
 
 
-def _string(values: Mapping[object, object], name: str, default: str) -> str:
-    value = values.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, str):
-        raise LacunaError(f"the setting {name} must be a text, not {value!r}")
-    return value
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table: the `name` that people write, and the `field` of Settings; the others as in its declaration."""
+
+    name: str
+    field: str
+    kind: Kind[Any]
+    default: Any
+    description: str
+    unset: str
+    in_workspace: bool
 
 
-def _number(values: Mapping[object, object], name: str, default: float) -> float:
-    value = values.get(name)
-    if value is None:
-        return default
-    # bool is a kind of int in Python, but no number in a person's settings.
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise LacunaError(f"the setting {name} must be a number, not {value!r}")
-    return float(value)
+def _camel_case(name: str) -> str:
+    return re.sub(r"_(\w)", lambda match: match[1].upper(), name)
 
 
-def _whole_number(values: Mapping[object, object], name: str, default: int) -> int:
-    value = float(_number(values, name, default))
-    if not value.is_integer():
-        raise LacunaError(f"the setting {name} must be a whole number, not {value}")
-    return int(value)
+SCHEMA: Mapping[str, Setting] = {
+    setting.name: setting
+    for setting in (Setting(_camel_case(row.name), row.name, default=row.default, **row.metadata) for row in fields(Settings))
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong in one place's settings: which of them (None: all), and the rest of a sentence about it."""
+
+    name: str | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one place sets, by the fields of Settings, each value checked. `source` is that place in words."""
+
+    source: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+def read_layer(values: object, source: str) -> tuple[Layer, tuple[Problem, ...]]:
+    """The sound values of an object with the names of SCHEMA, and what is wrong with the others: those count as not set.
+
+    null and an empty text set nothing. Names that aren't in SCHEMA are passed over: editors keep their own among ours.
+    """
+    if values is None:
+        return Layer(source), ()
+    if not isinstance(values, Mapping):
+        return Layer(source), (Problem(None, f"must be an object with names such as temperature and alternatives, not {shown(values)}"),)
+    sound: dict[str, object] = {}
+    problems = []
+    for name, setting in SCHEMA.items():
+        value = values.get(name)
+        if value in _EMPTY:
+            continue
+        try:
+            sound[setting.field] = setting.kind.read(value)
+        except UnfitValue:
+            problems.append(Problem(name, f"{name} must be {setting.kind.accepted}, not {shown(value)}"))
+    return Layer(source, sound), tuple(problems)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What each place sets. A later field overrules an earlier one.
+
+    A project's lacuna.toml comes first, since whoever sits at the editor must be able to overrule a project that they only opened, and
+    a command line, which is typed for this one run, overrules all.
+    """
+
+    file: Layer = Layer("lacuna.toml")
+    initialization: Layer = Layer("the editor's initialization options")
+    editor: Layer = Layer("the editor's settings")
+    command_line: Layer = Layer("the command line")
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that hold."""
+        merged: dict[str, Any] = {}
+        for layer in self._in_order:
+            merged |= layer.values
+        return Settings(**merged)
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where each value comes from, by its name in SCHEMA."""
+        found = dict.fromkeys(SCHEMA, "default")
+        for layer in self._in_order:
+            found |= {name: layer.source for name, setting in SCHEMA.items() if setting.field in layer.values}
+        return found
+
+    @property
+    def _in_order(self) -> tuple[Layer, ...]:
+        return self.file, self.initialization, self.editor, self.command_line

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from typing import Literal
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from engine.errors import LacunaError
 from lsp_server.client_abilities import ClientAbilities
-from lsp_server.configuration import Settings
+from lsp_server.configuration import Layer, read_layer
 from lsp_server.language_server import LacunaServer
 from lsp_server.model_loading import load_model
 
@@ -19,8 +20,8 @@ SECTION = "lacuna"
 def initialize(ls: LacunaServer, params: types.InitializeParams) -> None:
     """Note what the client can do and wants. The model is not touched: `initialize` must answer at once."""
     ls.abilities = ClientAbilities.of(params.capabilities)
-    _adopt(ls, params.initialization_options)
-    ls.inference.folder = ls.model_folder
+    _adopt(ls, "initialization", params.initialization_options)
+    ls.inference.folder = ls.settings.model
 
 
 async def initialized(ls: LacunaServer, params: types.InitializedParams) -> None:
@@ -33,7 +34,7 @@ async def initialized(ls: LacunaServer, params: types.InitializedParams) -> None
 async def did_change_configuration(ls: LacunaServer, params: types.DidChangeConfigurationParams) -> None:
     """Take the new settings, out of the notification or, where it brings none, by asking for them."""
     if params.settings:
-        _adopt(ls, params.settings)
+        _adopt(ls, "editor", params.settings)
     else:
         await _pull(ls)
     await _load_if_another(ls)
@@ -50,23 +51,25 @@ async def _pull(ls: LacunaServer) -> None:
         return
     # A client without such a section answers null, and one that knows it but has nothing set an empty object.
     if values and values[0]:
-        _adopt(ls, values[0])
+        _adopt(ls, "editor", values[0])
         await _load_if_another(ls)
 
 
-def _adopt(ls: LacunaServer, values: object) -> None:
-    """Take settings over, or keep the present ones and say what is wrong with the new."""
+def _adopt(ls: LacunaServer, place: Literal["initialization", "editor"], values: object) -> None:
+    """Take over what one place sets, less what is wrong there, which the user is told."""
     if isinstance(values, dict) and SECTION in values:
         values = values[SECTION]
-    if not values:
-        return
-    try:
-        ls.settings = Settings.parse(values)
-    except LacunaError as error:
-        ls.tell(f"Lacuna's settings are not used: {error}", types.MessageType.Warning)
+    before: Layer = getattr(ls.layers, place)
+    layer, problems = read_layer(values, before.source)
+    # No object at all is no word about any setting.
+    if any(problem.name is None for problem in problems):
+        layer = before
+    ls.layers = replace(ls.layers, **{place: layer})
+    for problem in problems:
+        ls.tell(f"Lacuna: {before.source}: {problem.sentence}.", types.MessageType.Warning)
 
 
 async def _load_if_another(ls: LacunaServer) -> None:
-    if ls.inference.folder != ls.model_folder:
-        ls.inference.folder = ls.model_folder
+    if ls.inference.folder != ls.settings.model:
+        ls.inference.folder = ls.settings.model
         await load_model(ls)

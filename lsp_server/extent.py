@@ -33,7 +33,7 @@ _TOKEN = re.compile(r"\w+|[()\[\]{}]|[^\w\s()\[\]{}]+")
 
 @dataclass(frozen=True)
 class Extent:
-    """What a suggestion may be at most. `column` is the width of the indentation before the cursor on a blank line, else 0."""
+    """What a suggestion may be at most. `column` is the width of a block's indentation, else 0."""
 
     kind: Kind
     column: int = 0
@@ -62,7 +62,7 @@ def extent_at(buffer: Buffer, tree: Tree | None, offset: int) -> Extent:
     if before.strip():
         return Extent("line")
     column = _width(before)
-    return Extent("block" if _begins_block(buffer, line, column) else "line", column)
+    return Extent("block", column) if _begins_block(buffer, line, column) else Extent("line")
 
 
 def cuts(text: str, extent: Extent, *, complete: bool) -> Iterator[str]:
@@ -142,4 +142,6 @@ def _in_text(tree: Tree, offset: int) -> bool:
 
 
 def _ends_with_line(node: Node, line_comment: str) -> bool:
-    return node.is_extra and node.text is not None and node.text.startswith(line_comment.encode())
+    """Whether this is a comment that goes on when more is typed behind it, and whose node doesn't hold its line end already."""
+    text = node.text or b""
+    return node.is_extra and text.startswith(line_comment.encode()) and not text.endswith((b"\n", b"\r"))

@@ -85,6 +85,11 @@ class Inference:
         self._model: Future[Infiller] | None = None
         self._jobs: list[Job] = []
 
+    @property
+    def loading(self) -> bool:
+        """Whether a model is being loaded just now, so that a job would wait for it."""
+        return self._model is not None and not self._model.done()
+
     def load(self) -> Future[Infiller]:
         """Start loading the model in `folder`; jobs submitted from now on run on it.
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-from pathlib import Path
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from lsp_server.buffer import Unit
 from lsp_server.client_abilities import ClientAbilities
-from lsp_server.configuration import Settings
+from lsp_server.configuration import Layer, Layers, Settings
 from lsp_server.documents import Documents
 from lsp_server.inference import Inference
 from lsp_server.proposal_cache import ProposalCache
@@ -20,25 +19,29 @@ from lsp_server.turns import Turns
 
 
 class LacunaServer(LanguageServer):
-    """Open documents, the model's thread, settings and what the client can do. `model`, where given, overrules the settings' model."""
+    """Open documents, the model's thread, settings and what the client can do."""
 
     protocol: LacunaProtocol
 
-    def __init__(self, model: Path | None = None) -> None:
+    def __init__(self, command_line: Layer) -> None:
         super().__init__("lacuna-lsp", importlib.metadata.version("lacuna-lsp"), protocol_cls=LacunaProtocol)
         self.documents = Documents()
         self.inference = Inference()
         self.recent_fills = RecentFills()
         self.proposals = ProposalCache()
         self.turns = Turns()
-        self.settings = Settings()
+        self.layers = Layers(command_line=command_line)
         self.abilities = ClientAbilities()
-        self._model = model
 
     @property
-    def model_folder(self) -> Path | None:
-        """The model to use; None is the default model in the package."""
-        return self._model or self.settings.model
+    def layers(self) -> Layers:
+        """The settings by where they come from."""
+        return self._layers
+
+    @layers.setter
+    def layers(self, layers: Layers) -> None:
+        self._layers = layers
+        self.settings: Settings = layers.settings
 
     @property
     def unit(self) -> Unit:

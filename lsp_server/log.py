@@ -7,11 +7,9 @@ import sys
 
 from pygls.exceptions import JsonRpcException
 
-LEVELS = ("debug", "info", "warning", "error")
-
 
 def configure_logging(level: str) -> None:
-    """Send every log record of `level` (one of LEVELS) and above to stderr.
+    """Send every log record of `level` (one of LOG_LEVELS) and above to stderr.
 
     pygls logs the full text of every message at INFO; it is let through only at the level `debug`, so that a user's
     code doesn't land in an editor's log by default.

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import LacunaError
+from lsp_server.configuration import LOG_LEVELS, Layer
 from lsp_server.language_server import LacunaServer
-from lsp_server.log import LEVELS, configure_logging
+from lsp_server.log import configure_logging
 from lsp_server.server import create_server
 
 
@@ -32,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tcp", metavar="HOST:PORT", type=tcp_address, help="wait for one client at this address instead of stdio")
     parser.add_argument("--stdio", action="store_true", help="speak over stdin and stdout; the default, accepted because editors pass it")
     parser.add_argument("--model", metavar="DIR", type=Path, help="model folder, instead of the editor's setting or the bundled model")
-    parser.add_argument("--log-level", choices=LEVELS, default="warning", help="what goes to stderr (default: %(default)s)")
+    parser.add_argument("--log-level", choices=LOG_LEVELS, default="warning", help="what goes to stderr (default: %(default)s)")
     parser.add_argument("--version", action="version", version=f"lacuna-lsp {importlib.metadata.version('lacuna-lsp')}")
     return parser
 
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.tcp and arguments.stdio:
         parser.error("--tcp and --stdio exclude each other")
     configure_logging(arguments.log_level)
-    server = create_server(arguments.model)
+    server = create_server(Layer("the command line", {"model": arguments.model} if arguments.model else {}))
     try:
         if arguments.tcp:
             _serve_tcp(server, *arguments.tcp)

@@ -41,16 +41,16 @@ async def proposals_for(ls: LacunaServer, request: ProposalRequest) -> tuple[Pro
     Several are drawn by the settings.
     """
     document = request.document
-    if _at_marker(request.place, ls.settings.marker):
-        ls.note(f"{request.kind}: nothing, a hole's marker stands here")
-        return ()
     with ls.turns.take(f"{request.kind} {document.uri}") as turn:
         # Also stops the older request's work, even where this one will not need the model.
         job = ls.inference.new_job(request.kind, document.uri)
+        if _at_marker(request.place, ls.settings.marker):
+            ls.note(f"{request.kind}: nothing, a hole's marker stands here")
+            return ()
         if request.typed:
             if known := _likely(ls, request, ls.proposals.recall(document.uri, request.place)):
                 ls.note(f"{request.kind}: from the cache")
-                return known
+                return known[: request.count]
             await turn.wait(ls.settings.inline_delay_ms / 1000)
         reason = _why_not(ls, request, replaced=turn.is_over)
         if reason is not None:
@@ -64,8 +64,8 @@ async def proposals_for(ls: LacunaServer, request: ProposalRequest) -> tuple[Pro
         except LacunaError as error:
             ls.note(f"{request.kind}: {error}", types.MessageType.Warning)
             return ()
-    if not ls.documents.is_current(document):
-        ls.note(f"{request.kind}: dropped, {StopReason.MODIFIED.value}")
+    if (stale := _staleness(ls, document)) is not None:
+        ls.note(f"{request.kind}: {stale}")
         return ()
     return _told(ls, request, proposals)
 
@@ -80,11 +80,19 @@ def _why_not(ls: LacunaServer, request: ProposalRequest, *, replaced: bool) -> s
     """Why the model is not asked after all; None where it is."""
     if replaced:
         return f"dropped, {StopReason.REPLACED.value}"
-    if not ls.documents.is_current(request.document):
-        return f"dropped, {StopReason.MODIFIED.value}"
-    if not getattr(ls.inference, "ready", True):
+    if (stale := _staleness(ls, request.document)) is not None:
+        return stale
+    if ls.inference.loading:
         return "nothing yet, the model is still loading"
     return None
+
+
+def _staleness(ls: LacunaServer, document: Document) -> str | None:
+    """Why an answer for this version of a document comes too late; None where it doesn't."""
+    if ls.documents.is_current(document):
+        return None
+    reason = StopReason.CLOSED if ls.documents.get(document.uri) is None else StopReason.MODIFIED
+    return f"dropped, {reason.value}"
 
 
 def _work(ls: LacunaServer, request: ProposalRequest) -> Callable[[Infiller, OnPass], Proposals]:

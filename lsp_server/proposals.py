@@ -27,6 +27,7 @@ from lsp_server.holes import MARKER, Hole
 from lsp_server.line_ends import to_buffer
 from lsp_server.postprocess import judge
 from lsp_server.postprocess.surroundings import Surroundings
+from lsp_server.proposal_repeats import repeats
 
 _NOTHING = "the model would write nothing here"
 
@@ -45,7 +46,8 @@ class Proposal:
     """Text to be inserted at the cursor, its line ends the buffer's.
 
     `logprob` (nats) is the exact log-probability that a fill begins with these `tokens` tokens; where the text is a whole fill the
-    end mark is one of them, so that it is the probability of just this fill.
+    end mark is one of them, so that it is the probability of just this fill. Where the text's layout was mended it is that of the text
+    as the model wrote it.
     """
 
     text: str
@@ -117,12 +119,15 @@ def _soundest(fill: HoleFill, extent: Extent, surroundings: Surroundings, infill
         # Cut inside a token, a beginning may take more tokens than the fill did; one without room for an end mark can't be scored.
         if infiller.count_tokens(text) >= hole.budget and text != fill.text:
             continue
-        edit = Edit(hole.start, hole.end, to_buffer(text, surroundings.buffer.newline))
-        verdict = judge(Candidate((edit,), (replace(fill, text=text, complete=True),)), surroundings)
-        if verdict.reason is None:
-            return verdict.candidate, ""
+        against = repeats(text, surroundings)
+        if against is None:
+            edit = Edit(hole.start, hole.end, to_buffer(text, surroundings.buffer.newline))
+            verdict = judge(Candidate((edit,), (replace(fill, text=text, complete=True),)), surroundings)
+            if verdict.reason is None:
+                return verdict.candidate, ""
+            against = verdict.reason
         if number == 0:
-            reason = verdict.reason
+            reason = against
     return None, reason
 
 

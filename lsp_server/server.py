@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lsprotocol import types
 
 from lsp_server import code_actions, commands, completion, configuration_sync, document_sync, inline_completion
+from lsp_server.configuration import Layer
 from lsp_server.hover import hover
 from lsp_server.language_server import LacunaServer
 from lsp_server.own_requests import fill, holes
 
 
-def create_server(model: Path | None = None) -> LacunaServer:
-    """A server with all features. `model` overrules the model folder in the client's settings."""
-    server = LacunaServer(model)
+def create_server(command_line: Layer) -> LacunaServer:
+    """A server with all features. What the command line sets overrules the client's settings."""
+    server = LacunaServer(command_line)
     server.feature(types.INITIALIZE)(configuration_sync.initialize)
     server.feature(types.INITIALIZED)(configuration_sync.initialized)
     server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)(configuration_sync.did_change_configuration)

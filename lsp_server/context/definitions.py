@@ -9,7 +9,7 @@ from itertools import islice
 from tree_sitter import Node, Tree
 
 from lsp_server.languages import Language, table_of_tree
-from lsp_server.statements import Span
+from lsp_server.statements import Span, body_within, top_statements, unwrapped
 
 # A definition of no more bytes than this is shown whole, a longer one by its header and a docstring of one line.
 _SHORT = 160
@@ -61,9 +61,9 @@ def _definitions(root: Node, source: bytes, language: Language) -> Iterator[Defi
     seen = 0
     while stack:
         block, outer = stack.pop()
-        for whole in islice(_children(block), max(0, _MOST_STATEMENTS - seen)):
+        for whole in islice(top_statements(block, language), max(0, _MOST_STATEMENTS - seen)):
             seen += 1
-            node = _unwrapped(whole, language)
+            node = unwrapped(whole, language)
             body = node.child_by_field_name("body")
             if node.type in language.functions or node.type in language.types:
                 name = _name(node, language)
@@ -72,37 +72,25 @@ def _definitions(root: Node, source: bytes, language: Language) -> Iterator[Defi
             if body is not None and node.type not in language.functions:
                 # A type's body, or a namespace's, whose members are the file's own.
                 stack.append((body, (*outer, _header(whole, body)) if node.type in language.types else outer))
-            elif body is None and not outer and node.type not in language.imports and whole.end_byte - whole.start_byte <= _SHORT:
-                for name in _assigned(node, language):
-                    yield Definition(source[name.start_byte : name.end_byte], ((whole.start_byte, whole.end_byte),), False)
+            elif body is None and not outer and node.type not in language.imports:
+                value = _function_in(whole, language)
+                if value is not None or whole.end_byte - whole.start_byte <= _SHORT:
+                    for name in _assigned(node, language):
+                        yield Definition(source[name.start_byte : name.end_byte], tuple(_shown(whole, value, language)), False)
 
 
-def _children(node: Node) -> Iterator[Node]:
-    cursor = node.walk()
-    more = cursor.goto_first_child()
-    while more:
-        if cursor.node is not None and cursor.node.is_named:
-            yield cursor.node
-        more = cursor.goto_next_sibling()
-
-
-def _unwrapped(node: Node, language: Language) -> Node:
-    """The definition in decorators or an export; any other node is itself."""
-    while node.type in language.wrappers and node.named_child_count:
-        node = node.named_children[-1]
-    return node
+def _function_in(statement: Node, language: Language) -> Node | None:
+    """The body of a function that a statement gives a name (`const f = () => {...}`)."""
+    body = body_within(statement, language)
+    return body if body is not None and body.parent is not None and body.parent.type in language.functions else None
 
 
 def _name(node: Node, language: Language) -> Node | None:
     """The identifier that a definition names: its field `name`, or what is inside its declarators."""
-    while True:
-        named = node.child_by_field_name("name")
-        if named is not None:
-            return named
-        inner = node.child_by_field_name("declarator")
-        if inner is None:
-            return node if node.type in language.identifiers else None
-        node = inner
+    inner: Node | None = node
+    while inner is not None and inner.type not in language.identifiers:
+        inner = inner.child_by_field_name("name") or inner.child_by_field_name("declarator")
+    return inner
 
 
 def _header(node: Node, body: Node) -> Span:
@@ -115,7 +103,7 @@ def _shown(whole: Node, body: Node | None, language: Language) -> Iterator[Span]
         return
     yield _header(whole, body)
     first = body.named_child(0)
-    if first is not None and _is_text(first, language) and first.start_point.row == first.end_point.row:
+    if first is not None and not first.is_extra and _is_text(first, language) and first.start_point.row == first.end_point.row:
         yield first.start_byte, first.end_byte
 
 

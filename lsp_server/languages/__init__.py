@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import tomllib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import PurePosixPath
 
@@ -29,10 +29,12 @@ class Language:
     that bring in names from elsewhere. `wrappers`: nodes around a definition that belong to it (decorators, exports).
     `functions`: definitions of functions and methods. `types`: definitions of classes and the like, whose bodies hold
     definitions. `bodies`: the nodes of statements or members that a header introduces. `statement_lists`: nodes whose named
-    children are statements. `identifiers`: leaves that are names. `arguments`: lists of call arguments. `stubs`: statements, as
-    they are written less a closing semicolon, which alone in a function's body say that it is yet to be written.
+    children are statements. `cases`: nodes of statements after a header of their own that ends with a colon. `identifiers`:
+    leaves that are names. `arguments`: lists of call arguments. `stubs`: statements, as they are written less a closing
+    semicolon, which alone in a function's body say that it is yet to be written.
 
-    What `lsp_server.bindings` reads may be left out; then names of the language aren't told apart. `scopes`: nodes with names of their
+    What `lsp_server.bindings` reads may be left out; then names of the language aren't told apart, and `bindings` and `members` only
+    say what a name at the top of a file may stand for. `scopes`: nodes with names of their
     own. A place is "parent.field" of a node, the field empty where it has none, or "grandparent.field > parent.field".
     `outside`: places that belong to the scope around the one they are in; `first_outside`: those that do in the first of the scope's
     children of their parent's kind. `patterns`: nodes that spread a binding over names. `bindings`: places that bind a name in their
@@ -67,6 +69,7 @@ class Language:
     identifiers: frozenset[str]
     arguments: frozenset[str]
     stubs: tuple[str, ...]
+    cases: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     passed_scopes: frozenset[str] = frozenset()
     outside: frozenset[str] = frozenset()
@@ -91,6 +94,11 @@ class Language:
     receivers: frozenset[str] = frozenset()
     lazy_annotations: frozenset[str] = frozenset()
     docstring: tuple[str, ...] = ()
+
+    @cached_property
+    def blocks(self) -> frozenset[str]:
+        """All nodes whose named children are statements or members, save those of errors."""
+        return (self.statement_lists | self.bodies | self.cases) - {"ERROR"}
 
 
 _ORDERED = ("ids", "suffixes", "stubs", "annotation_marks", "docstring")
@@ -121,19 +129,26 @@ def table_of(language: str) -> Language | None:
     return next((table for table in tables() if language in table.ids), None)
 
 
+# The tables of the grammars that were loaded; no tree is of another.
+_tables_of_grammars: dict[tree_sitter.Language, Language] = {}
+
+
 @cache
 def grammar_of(language: str) -> tree_sitter.Language | None:
-    """The grammar of a language by one of its ids; None where there is no table or its wheel is not installed."""
+    """The grammar of a language by one of its ids; None where there is no table, or its wheel isn't installed or of no use here."""
     table = table_of(language)
     if table is None:
         return None
     module, function = table.grammar.split(":")
     try:
-        return tree_sitter.Language(getattr(importlib.import_module(module), function)())
-    except ImportError:
+        grammar = tree_sitter.Language(getattr(importlib.import_module(module), function)())
+    except (ImportError, AttributeError, ValueError):
+        # Not there, of another make, or of a version that the installed tree-sitter can't read.
         return None
+    _tables_of_grammars[grammar] = table
+    return grammar
 
 
 def table_of_tree(tree: Tree) -> Language:
     """The table of the language that `tree` was parsed as."""
-    return next(table for table in tables() if tree.language == grammar_of(table.ids[0]))
+    return _tables_of_grammars[tree.language]

@@ -18,7 +18,7 @@ def role_at(tree: Tree | None, offset: int) -> Role:
     if tree is None:
         return "statement"
     language = table_of_tree(tree)
-    blocks = (language.statement_lists | language.bodies) - {"ERROR"}
+    blocks = language.blocks
     leaf = tree.root_node.descendant_for_byte_range(offset, offset + 1)
     text = text_around(leaf, offset, language.text, language.code_in_text)
     if text is not None:

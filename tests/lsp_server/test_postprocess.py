@@ -254,7 +254,7 @@ def test_any_unit_becomes_the_buffers_and_nothing_else_changes(ours: str, theirs
         ("def f():\n\tif a:\n\t\tb()\n\t___\n", "\t", "\t", ("", "\t", "\t\t")),
         ("def f():\n   if a:\n      b()\n   c = ___\n", "   ", "   ", ("", "   ")),
         # Lines in brackets and strings say nothing of the unit.
-        ('def f():\n  a = [\n        b,\n        c]\n  d = """\n     e\n      f"""\n  ___\n', "  ", "  ", ("", "     ", "      ")),
+        ('def f():\n  a = [\n        b,\n        c]\n  d = """\n     e\n      f"""\n  ___\n', "  ", "  ", ("", "  ", "     ", "      ")),
         # Near the hole first, then the file; its own kind of white space first of all.
         ("if a:\n\tb()\n" + "c()\n" * 80 + "if d:\n  ___\n", "  ", "  ", ("",)),
         ("if a:\n\tb()\n" + "c()\n" * 80 + "___\n", "\t", "", ("",)),

@@ -33,16 +33,24 @@ async def test_a_changed_configuration_is_taken_with_and_without_the_section_s_n
         assert await finds(ed, "GAP")
 
 
-async def test_bad_settings_are_told_and_the_present_ones_kept() -> None:
+async def test_a_bad_value_is_told_and_the_rest_is_taken() -> None:
     async with editor(settings={"marker": "HOLE"}) as ed:
-        for bad in ({"lacuna": {"temperature": "hot"}}, {"lacuna": 7}, {"lacuna": {"marker": "GAP", "topP": 7}}):
+        for bad, marker, told in (
+            ({"lacuna": {"temperature": "hot"}}, "HOLE", 'temperature must be a number from 0 to 10, not "hot"'),
+            ({"lacuna": {"marker": "GAP", "topP": 7}}, "GAP", "topP must be "),
+            # No settings at all: the present ones stay.
+            ({"lacuna": 7}, "GAP", "must be an object"),
+            # What an editor sets goes over what it brought at the start.
+            ({"lacuna": {"marker": ["x"]}}, "HOLE", "marker must be "),
+        ):
             before = len(ed.messages())
             change(ed, bad)
-            assert await finds(ed, "HOLE")
-            assert len(ed.messages()) == before + 1
-    async with editor(settings={"temperature": "hot"}) as ed:
-        assert "temperature" in (await ed.until(types.WINDOW_SHOW_MESSAGE)).message
-        assert await finds(ed, "___")
+            assert await finds(ed, marker)
+            (message,) = ed.messages()[before:]
+            assert message.startswith("Lacuna: the editor's settings: ") and told in message
+    async with editor(settings={"temperature": "hot", "marker": "GAP"}) as ed:
+        assert "initialization options: temperature" in (await ed.until(types.WINDOW_SHOW_MESSAGE)).message
+        assert await finds(ed, "GAP")
 
 
 async def test_settings_are_asked_for_where_the_client_answers() -> None:

@@ -118,3 +118,20 @@ async def test_a_broken_model_gives_its_reason_to_every_job_until_another_is_loa
     inference.load()
     assert await inference.run(inference.new_job("fill", URI), lambda i, p: "filled") == "filled"
     inference.close()
+
+
+async def test_it_tells_while_a_model_is_being_loaded() -> None:
+    gate = threading.Event()
+
+    def slow(folder: Path | None) -> Infiller:
+        gate.wait(60)
+        return MODEL
+
+    inference = Inference(slow)
+    assert not inference.loading  # a job would load it, and so wait no longer than it must
+    loaded = asyncio.wrap_future(inference.load())
+    assert inference.loading
+    gate.set()
+    await loaded
+    assert not inference.loading
+    inference.close()
