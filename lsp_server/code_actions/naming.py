@@ -33,6 +33,6 @@ def offers(place: Place) -> Iterator[Offer | Refusal]:
     if len(found) > MOST_OCCURRENCES:
         yield Refusal(title, REWRITE_KIND, f"it stands at {len(found)} places; at most {MOST_OCCURRENCES} are renamed at once")
         return
-    budget = place.settings.max_tokens or NAME_BUDGET
+    budget = min(place.settings.max_tokens or NAME_BUDGET, NAME_BUDGET)
     holes = tuple(Hole(start, end, "range", budget, tie="name") for start, end in found)
     yield Offer(title, REWRITE_KIND, FillRequest(document, holes, "name"))
