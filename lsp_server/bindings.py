@@ -6,7 +6,7 @@ Where a scope's rules leave a doubt, the answer is a refusal and no guess: what 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -63,9 +63,10 @@ def occurrences(tree: Tree, source: bytes, offset: int) -> tuple[Range, ...]:
         raise LacunaError(f"{word} can't be told from other names: Lacuna doesn't know the scopes of {language.name} yet")
     if _place_of(leaf, language.members) or _is_later_part(leaf):
         raise LacunaError(f"{word} is the name of a member here, which other files may use too; only variables are renamed")
-    resolver = _Resolver(language, word, _names(tree, source, language, text))
+    same = _identifiers(tree, source, language, text)
+    resolver = _Resolver(language, word, _variables(same, language))
     found = resolver.together_with(leaf)
-    keywords = [node for node in _identifiers(tree, source, language, text) if _place_of(node, language.argument_names)]
+    keywords = [node for node in same if _place_of(node, language.argument_names)]
     for function in resolver.functions_that_take(leaf) if keywords else ():
         if any(_callee(node, language) == function for node in keywords):
             raise LacunaError(f"{word} is passed to {function} by its name, maybe in other files too; only other variables are renamed")
@@ -79,7 +80,8 @@ def is_bound(tree: Tree, source: bytes, offset: int, word: str) -> bool:
         return False
     language = table_of_tree(tree)
     own = _name(leaf, language)
-    return _Resolver(language, word, _names(tree, source, language, word.encode("utf-8"))).owner(own) is not None
+    same = _identifiers(tree, source, language, word.encode("utf-8"))
+    return _Resolver(language, word, _variables(same, language)).owner(own) is not None
 
 
 def unbound(tree: Tree, source: bytes, start: int, end: int) -> tuple[str, ...]:
@@ -92,20 +94,21 @@ def unbound(tree: Tree, source: bytes, start: int, end: int) -> tuple[str, ...]:
     for node in _leaves(tree, language, start, end):
         text = source[node.start_byte : node.end_byte]
         if text.decode("utf-8") not in language.predefined and not _is_member(node, language):
-            resolver = _Resolver(language, text.decode("utf-8"), _names(tree, source, language, text))
+            resolver = _Resolver(language, text.decode("utf-8"), _variables(_identifiers(tree, source, language, text), language))
             if not resolver.binds_in_time(node):
                 missing.append(resolver.word)
     return tuple(missing)
 
 
-def _names(tree: Tree, source: bytes, language: Language, text: bytes) -> list[_Name]:
-    """All variables whose name is `text`. Errors as in `_identifiers`."""
-    return [_name(node, language) for node in _identifiers(tree, source, language, text) if not _is_member(node, language)]
+def _variables(identifiers: Sequence[Node], language: Language) -> list[_Name]:
+    return [_name(node, language) for node in identifiers if not _is_member(node, language)]
 
 
 def _identifiers(tree: Tree, source: bytes, language: Language, text: bytes) -> list[Node]:
     """All names `text`. Raises LacunaError where it stands at too many places."""
-    places = [match.span() for match in re.finditer(rb"(?<![A-Za-z0-9_])" + re.escape(text) + rb"(?![A-Za-z0-9_])", source)]
+    word = re.escape(text)
+    # What must not stand before the word is asked behind it: a pattern that begins with a word is found much faster.
+    places = [match.span() for match in re.finditer(word + rb"(?<![A-Za-z0-9_]" + word + rb")(?![A-Za-z0-9_])", source)]
     if len(places) > _MOST_PLACES:
         raise LacunaError(f"{text.decode('utf-8')} stands at {len(places):,} places of this file, which are too many to tell apart")
     nodes = [node for span in places if (node := tree.root_node.descendant_for_byte_range(*span)) is not None and node.byte_range == span]

@@ -104,11 +104,13 @@ def _place(buffer: Buffer, hole: Hole) -> str:
 
 def _whole_words(text: str, marker: str) -> Iterator[tuple[int, int]]:
     """Byte ranges of `marker`, not as a part of a longer word."""
-    before = r"(?<!\w)" if re.match(r"\w", marker) else ""
+    word = re.escape(marker)
+    # Behind the word, since a pattern that begins with a word is found much faster than one that begins with a condition.
+    before = rf"(?<!\w{word})" if re.match(r"\w", marker) else ""
     after = r"(?!\w)" if re.match(r"\w", marker[-1:]) else ""
     reached = offset = 0
     width = len(marker.encode("utf-8"))
-    for match in re.finditer(before + re.escape(marker) + after, text):
+    for match in re.finditer(word + before + after, text):
         offset += len(text[reached : match.start()].encode("utf-8"))
         reached = match.start()
         yield offset, offset + width

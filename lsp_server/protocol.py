@@ -23,7 +23,7 @@ class LacunaProtocol(LanguageServerProtocol):
         method = data.get("method")
         if isinstance(method, str) and method.startswith("lacuna/") and "id" in data:
             return JsonRPCRequestMessage(data["id"], method, data.get("jsonrpc", ""), data.get("params"))
-        return super().structure_message(data)  # type: ignore[no-untyped-call]
+        return super().structure_message(data)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> Generator[Any, Any, None]:

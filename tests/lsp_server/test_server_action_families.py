@@ -37,7 +37,7 @@ CURSORS = {NAME: "count = ", ANNOTATE: "self.owner", DOCUMENT: "return mood"}
 
 # How a document may look when the fill is in it.
 APPLIED = {
-    NAME: SAMPLE.replace("count", "@"),
+    NAME: re.sub(r"\bcount\b", "@", SAMPLE),
     ANNOTATE: SAMPLE.replace("owner, balance=0)", "owner: @, balance: @ = 0) -> @"),
     DOCUMENT: SAMPLE.replace("def total(items):\n", 'def total(items):\n    """@"""\n'),
 }
