@@ -6,7 +6,7 @@ Where a scope's rules leave a doubt, the answer is a refusal and no guess: what 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -63,7 +63,14 @@ def occurrences(tree: Tree, source: bytes, offset: int) -> tuple[Range, ...]:
         raise LacunaError(f"{word} can't be told from other names: Lacuna doesn't know the scopes of {language.name} yet")
     if _place_of(leaf, language.members) or _is_later_part(leaf):
         raise LacunaError(f"{word} is the name of a member here, which other files may use too; only variables are renamed")
-    return _Resolver(language, word, _names(tree, source, language, text)).together_with(leaf)
+    same = _identifiers(tree, source, language, text)
+    resolver = _Resolver(language, word, _variables(same, language))
+    found = resolver.together_with(leaf)
+    keywords = [node for node in same if _place_of(node, language.argument_names)]
+    for function in resolver.functions_that_take(leaf) if keywords else ():
+        if any(_callee(node, language) == function for node in keywords):
+            raise LacunaError(f"{word} is passed to {function} by its name, maybe in other files too; only other variables are renamed")
+    return found
 
 
 def is_bound(tree: Tree, source: bytes, offset: int, word: str) -> bool:
@@ -73,7 +80,8 @@ def is_bound(tree: Tree, source: bytes, offset: int, word: str) -> bool:
         return False
     language = table_of_tree(tree)
     own = _name(leaf, language)
-    return _Resolver(language, word, _names(tree, source, language, word.encode("utf-8"))).owner(own) is not None
+    same = _identifiers(tree, source, language, word.encode("utf-8"))
+    return _Resolver(language, word, _variables(same, language)).owner(own) is not None
 
 
 def unbound(tree: Tree, source: bytes, start: int, end: int) -> tuple[str, ...]:
@@ -86,19 +94,39 @@ def unbound(tree: Tree, source: bytes, start: int, end: int) -> tuple[str, ...]:
     for node in _leaves(tree, language, start, end):
         text = source[node.start_byte : node.end_byte]
         if text.decode("utf-8") not in language.predefined and not _is_member(node, language):
-            resolver = _Resolver(language, text.decode("utf-8"), _names(tree, source, language, text))
+            resolver = _Resolver(language, text.decode("utf-8"), _variables(_identifiers(tree, source, language, text), language))
             if not resolver.binds_in_time(node):
                 missing.append(resolver.word)
     return tuple(missing)
 
 
-def _names(tree: Tree, source: bytes, language: Language, text: bytes) -> list[_Name]:
-    """All variables whose name is `text`. Raises LacunaError where it stands at too many places."""
-    places = [match.span() for match in re.finditer(rb"(?<![A-Za-z0-9_])" + re.escape(text) + rb"(?![A-Za-z0-9_])", source)]
+def _variables(identifiers: Sequence[Node], language: Language) -> list[_Name]:
+    return [_name(node, language) for node in identifiers if not _is_member(node, language)]
+
+
+def _identifiers(tree: Tree, source: bytes, language: Language, text: bytes) -> list[Node]:
+    """All names `text`. Raises LacunaError where it stands at too many places."""
+    word = re.escape(text)
+    # What must not stand before the word is asked behind it: a pattern that begins with a word is found much faster.
+    places = [match.span() for match in re.finditer(word + rb"(?<![A-Za-z0-9_]" + word + rb")(?![A-Za-z0-9_])", source)]
     if len(places) > _MOST_PLACES:
         raise LacunaError(f"{text.decode('utf-8')} stands at {len(places):,} places of this file, which are too many to tell apart")
     nodes = [node for span in places if (node := tree.root_node.descendant_for_byte_range(*span)) is not None and node.byte_range == span]
-    return [_name(node, language) for node in nodes if node.type in language.identifiers and not _is_member(node, language)]
+    return [node for node in nodes if node.type in language.identifiers]
+
+
+def _callee(argument: Node, language: Language) -> str:
+    """The last part of what is called with an argument, nothing where that has no name."""
+    node: Node | None = argument
+    while node is not None and node.type not in language.arguments:
+        node = node.parent
+    called = node.prev_named_sibling if node is not None else None
+    last = called.named_children[-1] if called is not None and called.named_children else called
+    return _text(last) if last is not None and last.type in language.identifiers else ""
+
+
+def _text(node: Node) -> str:
+    return (node.text or b"").decode("utf-8", "replace")
 
 
 def _leaves(tree: Tree, language: Language, start: int, end: int) -> Iterator[Node]:
@@ -214,6 +242,19 @@ class _Resolver:
         together = [name for name, owner in zip(self.names, owners, strict=True) if owner == own]
         self._refuse_doubts(own, together)
         return tuple((name.node.start_byte, name.node.end_byte) for name in together)
+
+    def functions_that_take(self, leaf: Node) -> tuple[str, ...]:
+        """What is called to pass an argument as the variable at `leaf`: the function whose parameter it is, or that one's type."""
+        own = next(self.owner(name) for name in self.names if name.node == leaf)
+        parameters = own.child_by_field_name("parameters") if own is not None and own.type in self.language.functions else None
+        if own is None or parameters is None:
+            return ()
+        bound = [name.node.start_byte for name in self.names if name.role is _Role.BINDING and name.scope == own]
+        if not any(parameters.start_byte <= start < parameters.end_byte for start in bound):
+            return ()
+        around = _scope(own, self.language)
+        names = [node.child_by_field_name("name") for node in (own, around) if node == own or node.type in self.language.types]
+        return tuple(_text(name) for name in names if name is not None)
 
     def binds_in_time(self, leaf: Node) -> bool:
         """Whether the name at `leaf` is bound when it is read: before it, or anywhere if a function that is called later reads it."""

@@ -92,16 +92,16 @@ def _rules(request: FillRequest, marker: str) -> Mapping[str, Rule]:
     return {}
 
 
-async def run_fill(ls: LacunaServer, request: FillRequest, token: types.ProgressToken | None = None) -> Filling:
-    """Fill the request's holes, with progress shown under the client's `token` or one of our own.
+async def run_fill(ls: LacunaServer, request: FillRequest, token: types.ProgressToken | None = None, count: int | None = None) -> Filling:
+    """Fill the request's holes in `count` ways (None: as many as the settings say), with progress under the client's `token` or our own.
 
     An older fill of the same document is stopped. The result has at least one candidate, and is kept in `recent_fills`.
     Raises Stopped, also when the text changed meanwhile, and LacunaError with the reason why there is no fill.
     """
     document, settings = request.document, ls.settings
+    options = settings.fill_options() if count is None else replace(settings.fill_options(), count=count)
 
     def work(infiller: Infiller, on_pass: OnPass) -> Filling:
-        options = settings.fill_options()
         rules = _rules(request, settings.marker)
         if not request.frames:
             return fill_holes(document.buffer, document.tree, request.holes, infiller, options, on_pass, settings.marker, rules)

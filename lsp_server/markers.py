@@ -51,7 +51,9 @@ def touches_marker(source: bytes, offset: int, marker: str) -> bool:
 
 
 def _pattern(marker: str) -> re.Pattern[str]:
-    before = r"(?<!\w)" if re.match(r"\w", marker) else ""
+    word = re.escape(marker)
+    # Behind the word, since a pattern that begins with a word is found much faster than one that begins with a condition.
+    before = rf"(?<!\w{word})" if re.match(r"\w", marker) else ""
     name = r"[^\W_]+(?:_[^\W_]+)*" if marker.endswith("_") else r"(?!)"
     after = r"(?!\w)" if re.match(r"\w", marker[-1:]) else ""
-    return re.compile(f"{before}{re.escape(marker)}(?P<name>{name})?{after}")
+    return re.compile(f"{word}{before}(?P<name>{name})?{after}")

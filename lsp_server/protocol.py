@@ -3,6 +3,7 @@
 - Documents are left to Lacuna's own handlers.
 - Commands can be cancelled.
 - A message that can't be read or comes at the wrong time is answered with an error, as JSON-RPC has it, and shown to nobody.
+- Lacuna's own requests keep their params as the JSON that they are: pygls would turn objects into tuples, and fail for some.
 - Each request has a record: its begin and end are logged, and why it brought nothing goes into the status.
 """
 
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from lsprotocol import types
 from lsprotocol.types import ErrorCodes, LSPErrorCodes
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
-from pygls.protocol import LanguageServerProtocol, lsp_method
+from pygls.protocol import JsonRPCRequestMessage, LanguageServerProtocol, lsp_method
 
 from lsp_server.log import line
 from lsp_server.request_log import RequestRecord, current_request, enter_request
@@ -57,6 +58,9 @@ class LacunaProtocol(LanguageServerProtocol):
 
     def structure_message(self, data: dict[str, Any]) -> Any:
         """A message from its JSON object. pygls raises where that fails, and then nobody knows whom to answer."""
+        method = data.get("method") if isinstance(data, dict) else None
+        if isinstance(method, str) and method.startswith("lacuna/") and "id" in data:
+            return JsonRPCRequestMessage(data["id"], method, data.get("jsonrpc", ""), data.get("params"))
         try:
             return super().structure_message(data)
         except Exception as error:
@@ -149,9 +153,7 @@ class LacunaProtocol(LanguageServerProtocol):
         if waiting is not None and not waiting.done():
             super()._handle_response(msg_id, result, error)
 
-    async def send_request_async(
-        self, method: str, params: Any | None = None, msg_id: str | int | None = None
-    ) -> Any:
+    async def send_request_async(self, method: str, params: Any | None = None, msg_id: str | int | None = None) -> Any:
         """Ask the client, but wait no longer than any may take. Raises JsonRpcException where it answers with an error or not at all."""
         number = msg_id or str(uuid.uuid4())
         answer = asyncio.wrap_future(self.send_request(method, params, msg_id=number))

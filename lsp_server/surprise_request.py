@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lsprotocol import types
-from pygls.exceptions import JsonRpcInvalidParams
 
 from engine.infiller import Infiller, OnPass
 from engine.results import Progress
@@ -16,6 +14,7 @@ from lsp_server.buffer import Unit
 from lsp_server.documents import Document
 from lsp_server.inference import Job, Stopped, StopReason
 from lsp_server.language_server import LacunaServer
+from lsp_server.own_requests.params import one_range, open_document, progress_token
 from lsp_server.progress import WorkDoneProgress
 from lsp_server.refusals import refusals
 from lsp_server.scoring import ScoredToken
@@ -26,16 +25,16 @@ from lsp_server.surprise_map import chunks, mean_bits, within
 SURPRISE_MAP = "lacuna/surpriseMap"
 
 
-async def surprise_map(ls: LacunaServer, params: Any) -> dict[str, object]:
+async def surprise_map(ls: LacunaServer, params: object) -> dict[str, object]:
     """Score every token of the document or of a range of it.
 
     With a token for partial results each chunk's tokens go there as soon as they are known, and the answer has none.
     """
-    asked = _asked(ls, params)
-    document = asked.document
     found: list[ScoredToken] = []
-    job = ls.inference.new_job("surprise map", document.uri)
     with refusals(ls):
+        asked = _asked(ls, params)
+        document = asked.document
+        job = ls.inference.new_job("surprise map", document.uri)
         async with WorkDoneProgress(ls, "Scoring", asked.work_done_token, create=False, on_cancel=job.stop) as progress:
             async for tokens in scored_chunks(ls, document, asked.start, asked.end, job, progress.report):
                 found += tokens
@@ -88,31 +87,13 @@ class _Asked:
     partial_result_token: types.ProgressToken | None
 
 
-def _asked(ls: LacunaServer, params: Any) -> _Asked:
-    """Raises JsonRpcInvalidParams for what is no request for an open document. pygls makes objects with attributes of unknown JSON."""
-    uri = getattr(getattr(params, "textDocument", None), "uri", None)
-    document = ls.documents.get(uri) if isinstance(uri, str) else None
-    if document is None:
-        raise JsonRpcInvalidParams(f"{SURPRISE_MAP} needs the textDocument.uri of an open document")
-    start, end = 0, len(document.buffer.source)
-    if (range_ := getattr(params, "range", None)) is not None:
-        start, end = document.offsets(types.Range(_position(range_, "start"), _position(range_, "end")), ls.unit)
-    return _Asked(document, start, end, _token(params, "workDoneToken"), _token(params, "partialResultToken"))
-
-
-def _position(range_: object, name: str) -> types.Position:
-    position = getattr(range_, name, None)
-    line, character = getattr(position, "line", None), getattr(position, "character", None)
-    if not isinstance(line, int) or not isinstance(character, int):
-        raise JsonRpcInvalidParams(f"the range of {SURPRISE_MAP} needs a start and an end, each with a line and a character")
-    return types.Position(line, character)
-
-
-def _token(params: object, name: str) -> types.ProgressToken | None:
-    token = getattr(params, name, None)
-    if token is not None and not isinstance(token, int | str):
-        raise JsonRpcInvalidParams(f"the {name} of {SURPRISE_MAP} must be a number or a text")
-    return token
+def _asked(ls: LacunaServer, params: object) -> _Asked:
+    """Raises LacunaError for what is no request for an open document."""
+    document, values = open_document(ls, SURPRISE_MAP, params)
+    asked = one_range(SURPRISE_MAP, values)
+    start, end = (0, len(document.buffer.source)) if asked is None else document.offsets(asked, ls.unit)
+    tokens = [progress_token(SURPRISE_MAP, values, name) for name in ("workDoneToken", "partialResultToken")]
+    return _Asked(document, start, end, *tokens)
 
 
 def _as_json(document: Document, tokens: Sequence[ScoredToken], unit: Unit) -> list[dict[str, object]]:

@@ -108,7 +108,7 @@ async def _serve_one(server: LacunaServer, host: str, port: int) -> None:
             writer.close()
             return
         taken = True
-        server.protocol.set_writer(writer)  # type: ignore[arg-type]  # pygls's own declaration leaves out what it does itself
+        server.protocol.set_writer(writer)
         try:
             await run_async(Event(), CarefulReader(reader), server.protocol, error_handler=server.report_server_error)
         finally:

@@ -11,11 +11,16 @@ from lsp_server.documents import Document
 from lsp_server.edits import Edit
 
 
+def text_edits(document: Document, edits: Sequence[Edit], unit: Unit) -> list[types.TextEdit]:
+    """The edits of a document as the protocol's, in the client's `unit`."""
+    return [types.TextEdit(document.range(edit.start, edit.end, unit), edit.text) for edit in edits]
+
+
 def workspace_edit(document: Document, edits: Sequence[Edit], unit: Unit, *, versioned: bool) -> types.WorkspaceEdit:
     """All `edits` of one document as one change. A `versioned` one names the version, so that an editor refuses it once its
     text has moved on; clients that don't know such edits get them without."""
-    text_edits = [types.TextEdit(document.range(edit.start, edit.end, unit), edit.text) for edit in edits]
+    made = text_edits(document, edits, unit)
     if not versioned:
-        return types.WorkspaceEdit(changes={document.uri: text_edits})
+        return types.WorkspaceEdit(changes={document.uri: made})
     identifier = types.OptionalVersionedTextDocumentIdentifier(uri=document.uri, version=document.version)
-    return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(identifier, text_edits)])
+    return types.WorkspaceEdit(document_changes=[types.TextDocumentEdit(identifier, made)])

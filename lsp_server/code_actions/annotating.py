@@ -27,7 +27,7 @@ def offers(place: Place) -> Iterator[Offer]:
         return
     found = list(_untyped(function, language))
     if found:
-        budget = place.settings.max_tokens or TYPE_BUDGET
+        budget = min(place.settings.max_tokens or TYPE_BUDGET, TYPE_BUDGET)
         holes = tuple(Hole(start, end, "range", budget) for start, end, _ in found)
         frames = tuple(frame for _, _, frame in found)
         title = f"Annotate {name_of(function)} ({len(found)} type{'s' if len(found) > 1 else ''})"

@@ -26,15 +26,13 @@ def offers(place: Place) -> Iterator[Offer]:
     definition = next(definitions_around(tree, *place.anchor), None)
     if definition is None or not language.docstring:
         return
-    body = next((child for child in definition.children if child.type in language.bodies), None)
-    first = next(iter(body.named_children), None) if body is not None else None
-    header_end = body.prev_sibling.end_byte if body is not None and body.prev_sibling is not None else definition.start_byte
+    first = _first_statement(definition, language)
     if first is None or _is_text(first, language):
         return
     buffer = document.buffer
     start = buffer.line_starts[buffer.line_at(first.start_byte)]
     indent = indent_of(buffer.source[start : first.start_byte])
-    header_line = buffer.line_at(header_end)
+    header_line = buffer.line_at(_header_end(definition, language))
     if indent.encode() != buffer.source[start : first.start_byte] or header_line == buffer.line_at(first.start_byte):
         return
     at = buffer.line_end(header_line)
@@ -42,6 +40,17 @@ def offers(place: Place) -> Iterator[Offer]:
     hole = Hole(at, at, "range", place.settings.max_tokens or DOCSTRING_BUDGET)
     frame = Frame(f"{buffer.newline}{indent}{quote}", end_quote)
     yield Offer(f"Write the docstring of {name_of(definition)}", REWRITE_KIND, FillRequest(document, (hole,), "docstring", (frame,)))
+
+
+def _first_statement(definition: Node, language: Language) -> Node | None:
+    body = next((child for child in definition.children if child.type in language.bodies), None)
+    return None if body is None else next((child for child in body.named_children if not child.is_extra), None)
+
+
+def _header_end(definition: Node, language: Language) -> int:
+    """Where the header ends, comments behind it left out."""
+    header = [child for child in definition.children if child.type not in language.bodies and not child.is_extra]
+    return header[-1].end_byte if header else definition.start_byte
 
 
 def _is_text(statement: Node, language: Language) -> bool:

@@ -9,6 +9,7 @@ from lsp_server.bindings import identifier_at, occurrences
 from lsp_server.code_actions.offer import REWRITE_KIND, Offer, Place, Refusal
 from lsp_server.fill_request import FillRequest
 from lsp_server.holes import Hole
+from lsp_server.languages import table_of_tree
 
 NAME_BUDGET = 8
 # The model reads all of them, and how well a name suits them grows no more after so many.
@@ -18,7 +19,7 @@ MOST_OCCURRENCES = 32
 def offers(place: Place) -> Iterator[Offer | Refusal]:
     """Only when asked for, and for a bare cursor or a selection inside one name."""
     document, tree = place.document, place.document.tree
-    if tree is None or not place.invoked:
+    if tree is None or not place.invoked or not table_of_tree(tree).scopes:
         return
     name = identifier_at(tree, place.start)
     if name is None or place.end > name.end_byte or name.text == place.settings.marker.encode():
@@ -32,6 +33,6 @@ def offers(place: Place) -> Iterator[Offer | Refusal]:
     if len(found) > MOST_OCCURRENCES:
         yield Refusal(title, REWRITE_KIND, f"it stands at {len(found)} places; at most {MOST_OCCURRENCES} are renamed at once")
         return
-    budget = place.settings.max_tokens or NAME_BUDGET
+    budget = min(place.settings.max_tokens or NAME_BUDGET, NAME_BUDGET)
     holes = tuple(Hole(start, end, "range", budget, tie="name") for start, end in found)
     yield Offer(title, REWRITE_KIND, FillRequest(document, holes, "name"))

@@ -53,13 +53,15 @@ class Place:
 
     @property
     def anchor(self) -> tuple[int, int]:
-        """The place as the syntax has it: in a line's indentation it begins with what the line begins with."""
+        """The place as the syntax has it: a cursor before or behind all that its line holds means what is nearest there."""
         buffer = self.document.buffer
         line = buffer.line_at(self.start)
         row = buffer.source[buffer.line_starts[line] : buffer.line_end(line)]
-        first = buffer.line_starts[line] + len(row) - len(row.lstrip())
-        start = max(self.start, first) if row.strip() else self.start
-        return start, max(start, self.end)
+        if self.start != self.end or not row.strip():
+            return self.start, self.end
+        first, last = buffer.line_starts[line] + len(row) - len(row.lstrip()), buffer.line_starts[line] + len(row.rstrip()) - 1
+        start = min(max(self.start, first), last)
+        return start, start
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,10 @@ class Language:
     `outside`: places that belong to the scope around the one they are in; `first_outside`: those that do in the first of the scope's
     children of their parent's kind. `patterns`: nodes that spread a binding over names. `bindings`: places that bind a name in their
     scope; `passing_bindings` do so past `passed_scopes`; `module_declarations` and `outer_declarations` say that a name is the
-    module's, or bound further out. `members`: places of names that are no variables; `import_names` bind names given by
-    another module. `unclear`: places in which names follow rules that none of these entries tell. `wildcards`: parts of imports that
-    bind names which aren't told. `predefined`: names that the language or its library gives a meaning everywhere.
+    module's, or bound further out. `members`: places of names that are no variables; `argument_names`: those by which arguments are
+    passed; `import_names` bind names given by another module. `unclear`: places in which names follow rules that none of these
+    entries tell. `wildcards`: parts of imports that bind names which aren't told. `predefined`: names that the language or its
+    library gives a meaning everywhere.
 
     What the code actions read may be left out too; then they aren't offered. `annotations`: nodes of the types of parameters and results,
     which hold one of `type_expressions` (the grammar may take any expression); `annotation_marks`: what stands before a parameter's and
@@ -80,6 +81,7 @@ class Language:
     module_declarations: frozenset[str] = frozenset()
     outer_declarations: frozenset[str] = frozenset()
     members: frozenset[str] = frozenset()
+    argument_names: frozenset[str] = frozenset()
     import_names: frozenset[str] = frozenset()
     unclear: frozenset[str] = frozenset()
     wildcards: frozenset[str] = frozenset()

@@ -22,6 +22,6 @@ def check(candidate: Candidate, surroundings: Surroundings) -> str | None:
         quote, end_quote = table_of_tree(filled.tree).docstring
         first, last = start - len(quote), end + len(end_quote)
         node = filled.tree.root_node.named_descendant_for_byte_range(first, last)
-        if quote in edit.text or node is None or (node.start_byte, node.end_byte) != (first, last):
+        if (edit.text + end_quote).find(end_quote) != len(edit.text) or node is None or (node.start_byte, node.end_byte) != (first, last):
             return "it goes on after the end of the docstring"
     return None

@@ -16,6 +16,8 @@ from lsp_server.syntax import parse
 SAMPLES = {
     "a local": "def f(b):\n    @a = 1\n    for i in b:\n        @a += i\n    return @a, b.a\n\na = 2\n",
     "a parameter": "def f(@a, b=a):\n    return g(a=@a)(a=1) + @a.a\n",
+    "a parameter that others have too": "def f(@a):\n    return g(a=@a)\ndef g(a): pass\ng(a=1)\n",
+    "a local like a parameter": "def f(b):\n    @a = b\n    return @a\nf(a=1)\n",
     "closures": "def f():\n    @a = 1\n    def g():\n        return @a\n    def h(a):\n        return a\n    return lambda: @a\n",
     "shadowed by an inner binding": "@a = 1\ndef f():\n    a = 2\n    return a\ndef g():\n    return @a\n",
     "nonlocal": "def f():\n    @a = 1\n    def g():\n        nonlocal @a\n        @a = 2\n    g()\n    return @a\n\na = 3\n",
@@ -77,6 +79,9 @@ def test_occurrences(sample: str) -> None:
         ("def f[@T](x: T): pass\n", "type parameter"),
         ("@a = 1\nx = = a )\n", "syntax error"),
         ("a = @1\n", "no name at the cursor"),
+        ("def f(@a): return a\nf(a=1)\n", "passed to f by its name"),
+        ("def f(@a=1): return a\nprint(x.f(b, a=1))\n", "passed to f by its name"),
+        ("class K:\n    def __init__(self, a): self.a = @a\nK(1).b(K(a=2))\n", "passed to K by its name"),
     ],
 )
 def test_what_is_refused(sample: str, message: str) -> None:
