@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from urllib.parse import urlsplit
 
 from lsprotocol import types
 from tree_sitter import Tree
 
 from lsp_server.buffer import Buffer, Unit
+from lsp_server.context import OtherFile
 from lsp_server.languages import language_of
 from lsp_server.syntax import edited, parse, parse_again
+
+# Of more files, or of a larger one, the model is shown no definitions.
+_MOST_OTHERS = 8
+_LARGEST_OTHER = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,14 @@ class Document:
             tree = parse_again(buffer.source, tree)
         return Document(self.uri, version, self.language, buffer, tree)
 
+    @cached_property
+    def as_other(self) -> OtherFile | None:
+        """The document as other files' contexts see it, one and the same for this version; None where it has no tree or is very large.
+
+        Its index of definitions is made where it is first read: in the model's thread.
+        """
+        return None if self.tree is None or len(self.buffer.source) > _LARGEST_OTHER else OtherFile(self.buffer, self.tree)
+
     def range(self, start: int, end: int, unit: Unit) -> types.Range:
         """The protocol's range of the bytes `start` to `end`."""
         return types.Range(types.Position(*self.buffer.position(start, unit)), types.Position(*self.buffer.position(end, unit)))
@@ -74,7 +90,7 @@ class Document:
 
 
 class Documents:
-    """The documents that the editor has open, by URI."""
+    """The documents that the editor has open, by URI, those last that were used last."""
 
     def __init__(self) -> None:
         self._documents: dict[str, Document] = {}
@@ -92,7 +108,23 @@ class Documents:
 
     def put(self, document: Document) -> None:
         """Open a document or replace it by a newer version."""
+        self.close(document.uri)
         self._documents[document.uri] = document
+
+    def others_of(self, document: Document) -> tuple[OtherFile, ...]:
+        """What else is open in the document's language, the most recently used first. The document counts as used from now on.
+
+        Documents of another URI scheme are left out: an editor opens older versions of a file under such.
+        """
+        if self.is_current(document):
+            self.put(document)
+        scheme = urlsplit(document.uri).scheme
+        others = (
+            other.as_other
+            for other in reversed(self._documents.values())
+            if other.uri != document.uri and other.language == document.language and urlsplit(other.uri).scheme == scheme
+        )
+        return tuple(islice((other for other in others if other is not None), _MOST_OTHERS))
 
     def close(self, uri: str) -> None:
         """Forget a document; one that isn't open is no error."""

@@ -35,14 +35,15 @@ class FillRequest:
     frames: tuple[Frame, ...] = ()
 
     def to_data(self) -> dict[str, Any]:
-        """The request as JSON: document by URI and version; the holes' places are bytes."""
-        return {
-            "uri": self.document.uri,
-            "version": self.document.version,
-            "purpose": self.purpose,
-            "holes": [asdict(hole) for hole in self.holes],
-            "frames": [asdict(frame) for frame in self.frames],
-        }
+        """The request as JSON: document by URI and version; the holes' places are bytes.
+
+        There is no null in it and no empty list: clients written in Lua lose the one, and may send the other back as an empty object.
+        """
+        data: dict[str, Any] = {"uri": self.document.uri, "version": self.document.version, "purpose": self.purpose}
+        data["holes"] = [{name: value for name, value in asdict(hole).items() if value is not None} for hole in self.holes]
+        if self.frames:
+            data["frames"] = [asdict(frame) for frame in self.frames]
+        return data
 
     @classmethod
     def from_data(cls, ls: LacunaServer, data: object) -> FillRequest:
@@ -51,12 +52,13 @@ class FillRequest:
         Raises Stopped when the document is no longer open at that version, LacunaError for data of another shape.
         """
         match data:
-            case {"uri": str(uri), "version": int(version), "purpose": purpose, "holes": [*holes], "frames": [*frames]} if (
-                purpose in get_args(Purpose) and len(frames) in (0, len(holes))
-            ):
+            case {"uri": str(uri), "version": int(version), "purpose": purpose, "holes": [*holes], **rest} if purpose in get_args(Purpose):
                 document = ls.documents.get(uri)
             case _:
-                raise LacunaError("a fill request needs a uri, a version, a purpose, holes and frames")
+                raise LacunaError("a fill request needs a uri, a version, a purpose and holes")
+        frames = rest.get("frames", [])
+        if not isinstance(frames, list) or len(frames) not in (0, len(holes)):
+            raise LacunaError("the frames of a fill request are none, or one for each hole")
         if document is None:
             raise Stopped(StopReason.CLOSED)
         if document.version != version:
@@ -66,7 +68,8 @@ class FillRequest:
 
 def _hole(document: Document, data: object) -> Hole:
     match data:
-        case {"start": int(start), "end": int(end), "kind": ("marker" | "selection" | "range") as kind, "budget": int(budget), "tie": tie}:
+        case {"start": int(start), "end": int(end), "kind": ("marker" | "selection" | "range") as kind, "budget": int(budget), **rest}:
+            tie = rest.get("tie")
             if 0 <= start <= end <= len(document.buffer.source) and budget > 0 and (tie is None or isinstance(tie, str)):
                 return Hole(start, end, kind, budget, tie)
     raise LacunaError(f"{data!r} is no hole of {document.uri}")
@@ -98,16 +101,16 @@ async def run_fill(ls: LacunaServer, request: FillRequest, token: types.Progress
     An older fill of the same document is stopped. The result has at least one candidate, and is kept in `recent_fills`.
     Raises Stopped, also when the text changed meanwhile, and LacunaError with the reason why there is no fill.
     """
-    document, settings = request.document, ls.settings
+    document, settings, others = request.document, ls.settings, ls.documents.others_of(request.document)
     options = settings.fill_options() if count is None else replace(settings.fill_options(), count=count)
 
     def work(infiller: Infiller, on_pass: OnPass) -> Filling:
         rules = _rules(request, settings.marker)
         if not request.frames:
-            return fill_holes(document.buffer, document.tree, request.holes, infiller, options, on_pass, settings.marker, rules)
+            return fill_holes(document.buffer, document.tree, request.holes, infiller, options, on_pass, settings.marker, rules, others)
         holes = in_order(document.buffer, request.holes, settings.marker)
         scaffold = Scaffold.around(document.buffer, document.tree, holes, request.frames)
-        filling = fill_holes(scaffold.buffer, scaffold.tree, scaffold.framed, infiller, options, on_pass, settings.marker, rules)
+        filling = fill_holes(scaffold.buffer, scaffold.tree, scaffold.framed, infiller, options, on_pass, settings.marker, rules, others)
         return replace(filling, candidates=tuple(scaffold.taken_back(candidate) for candidate in filling.candidates))
 
     job = ls.inference.new_job("fill", document.uri)

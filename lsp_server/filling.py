@@ -18,7 +18,7 @@ from engine.options import FillOptions
 from engine.results import FillResult, HoleFill, Progress, Suggestion
 from lsp_server.buffer import Buffer
 from lsp_server.candidate import Candidate
-from lsp_server.context import largest_budget, passage_for
+from lsp_server.context import OtherFile, largest_budget, passage_for
 from lsp_server.edits import Edit, apply_edits, tree_after
 from lsp_server.holes import MARKER, Hole, in_order
 from lsp_server.line_ends import to_buffer
@@ -63,16 +63,18 @@ def fill_holes(
     on_pass: OnPass = ignore_progress,
     marker: str = MARKER,
     rules: Mapping[str, Rule] = NO_MORE,
+    others: Sequence[OtherFile] = (),
 ) -> Filling:
     """Fill all `holes` jointly, in at most `options.count` ways. `rules`: what fills of these must pass beside the rules for all.
+    `others`: files whose definitions the model may be shown.
 
     A budget above half of the model's window is brought down to that, those of tied holes to their smallest. At temperature 0
     there is one candidate at most. Raises LacunaError where there is no hole, two overlap or there are more than 128, and whatever
     `on_pass` raises.
     """
     began = time.perf_counter()
-    groups = _groups(in_order(buffer, holes, marker), infiller)
-    filler = _Filler(buffer, tree, [hole for group in groups for hole in group], infiller, options, on_pass, marker, rules)
+    groups = passage_groups(in_order(buffer, holes, marker), infiller)
+    filler = _Filler(buffer, tree, [hole for group in groups for hole in group], infiller, options, on_pass, marker, rules, others)
     partial: list[Candidate] = [Candidate((), ())]
     for number, group in enumerate(groups):
         budgets_to_come = sum(hole.budget for later in groups[number + 1 :] for hole in later)
@@ -91,8 +93,11 @@ def fill_holes(
     )
 
 
-def _groups(holes: Sequence[Hole], infiller: Infiller) -> list[list[Hole]]:
-    """Consecutive holes that one passage takes together. Those tied to an earlier group's are in groups of their own."""
+def passage_groups(holes: Sequence[Hole], infiller: Infiller) -> list[list[Hole]]:
+    """Consecutive holes that one passage takes together, with the budgets that they get there.
+
+    Those tied to an earlier group's are in groups of their own.
+    """
     most = largest_budget(infiller)
     smallest: dict[str | None, int] = {}
     for hole in holes:
@@ -134,9 +139,10 @@ class _Filler:
         on_pass: OnPass,
         marker: str,
         rules: Mapping[str, Rule],
+        others: Sequence[OtherFile],
     ) -> None:
         self.buffer, self.tree, self.holes, self.infiller = buffer, tree, holes, infiller
-        self.options, self.on_pass, self.marker, self.rules = options, on_pass, marker, rules
+        self.options, self.on_pass, self.marker, self.rules, self.others = options, on_pass, marker, rules, others
         self.passes = self.tokens = self.requests = self.prompt_rows = self.reused_rows = 0
         self.prefill_ms = 0.0
         self.refused: list[str] = []
@@ -184,7 +190,7 @@ class _Filler:
         buffer, tree, holes = self._after(start, group)
         texts = [fill.text for fill in fills]
         wider = tuple(replace(hole, budget=self.infiller.count_tokens(text) + 1) for hole, text in zip(holes, texts, strict=True))
-        score = self.infiller.score(passage_for(buffer, tree, wider, self.infiller), texts, 0)
+        score = self.infiller.score(passage_for(buffer, tree, wider, self.infiller, self.others), texts, 0)
         self.passes += 1
         scored = tuple(
             HoleFill(text, tuple(token.token for token in tokens), tuple(token.logprob for token in tokens), complete=True)
@@ -216,7 +222,7 @@ class _Filler:
             most = tokens + progress.most + count * budgets_to_come
             self.on_pass(Progress(passes + progress.passes, tokens + progress.tokens, most))
 
-        passage = passage_for(buffer, tree, holes, self.infiller)
+        passage = passage_for(buffer, tree, holes, self.infiller, self.others)
         result = self.infiller.fill(passage, replace(self.options, count=count, seed=seed), on_pass)
         self.requests += 1
         self.exact = self.exact and result.exact

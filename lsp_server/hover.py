@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lsprotocol import types
@@ -10,6 +11,7 @@ from lsprotocol import types
 from engine.errors import LacunaError
 from engine.infiller import Infiller, OnPass
 from lsp_server.buffer import Buffer
+from lsp_server.context import OtherFile
 from lsp_server.documents import Document
 from lsp_server.holes import find_markers
 from lsp_server.inference import Job
@@ -36,7 +38,7 @@ class Judgement:
 
 
 async def hover(ls: LacunaServer, params: types.HoverParams) -> types.Hover | None:
-    """The likelihood of the smallest syntax node at the position, given everything around it.
+    """The likelihood of the smallest syntax node at the position, given everything around it: definitions in other open files, too.
 
     None where there is nothing, or no model to ask (the log then has the reason: a pop-up at every move of the mouse would
     be no help).
@@ -53,9 +55,10 @@ async def hover(ls: LacunaServer, params: types.HoverParams) -> types.Hover | No
         ls.note(f"hover: {end - start:,} bytes are too many to score; at most {MOST_BYTES:,} are")
         return None
     job = ls.inference.new_job("hover", document.uri)
+    others = ls.documents.others_of(document)
 
     def work(infiller: Infiller, on_pass: OnPass) -> Judgement:
-        return _judge(document, start, end, is_hole, infiller, on_pass, job)
+        return _judge(document, start, end, is_hole, others, infiller, on_pass, job)
 
     with refusals(ls):
         try:
@@ -78,10 +81,12 @@ def _place(ls: LacunaServer, document: Document, offset: int) -> tuple[int, int,
     return (*found, False) if found else None
 
 
-def _judge(document: Document, start: int, end: int, is_hole: bool, infiller: Infiller, on_pass: OnPass, job: Job) -> Judgement:
-    score = None if is_hole else score_range(document.buffer, document.tree, start, end, infiller, on_pass=on_pass)
+def _judge(
+    document: Document, start: int, end: int, is_hole: bool, others: Sequence[OtherFile], infiller: Infiller, on_pass: OnPass, job: Job
+) -> Judgement:
+    score = None if is_hole else score_range(document.buffer, document.tree, start, end, infiller, on_pass=on_pass, others=others)
     job.check()
-    return Judgement(score, expected_text(document.buffer, document.tree, start, end, infiller, on_pass))
+    return Judgement(score, expected_text(document.buffer, document.tree, start, end, infiller, on_pass, others))
 
 
 def _paragraphs(buffer: Buffer, judgement: Judgement, markdown: bool) -> list[str]:

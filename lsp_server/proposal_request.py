@@ -97,12 +97,12 @@ def _staleness(ls: LacunaServer, document: Document) -> str | None:
 
 
 def _work(ls: LacunaServer, request: ProposalRequest) -> Callable[[Infiller, OnPass], Proposals]:
-    settings, place = ls.settings, request.place
+    settings, place, others = ls.settings, request.place, ls.documents.others_of(request.document)
     options = replace(settings.fill_options(), count=request.count, temperature=0.0 if request.count == 1 else settings.temperature)
 
     def work(infiller: Infiller, on_pass: OnPass) -> Proposals:
         extent = extent_at(place.buffer, place.tree, place.offset)
-        return propose(place, extent, infiller, options, on_pass, settings.marker)
+        return propose(place, extent, infiller, options, on_pass, settings.marker, others)
 
     return work
 

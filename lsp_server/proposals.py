@@ -20,7 +20,7 @@ from engine.passage import Passage
 from engine.results import HoleFill
 from lsp_server.buffer import Buffer
 from lsp_server.candidate import Candidate
-from lsp_server.context import largest_budget, passage_for
+from lsp_server.context import OtherFile, largest_budget, passage_for
 from lsp_server.edits import Edit
 from lsp_server.extent import Extent, cuts
 from lsp_server.holes import MARKER, Hole
@@ -78,11 +78,20 @@ class Proposals:
 
 
 def propose(
-    place: Place, extent: Extent, infiller: Infiller, options: FillOptions, on_pass: OnPass = ignore_progress, marker: str = MARKER
+    place: Place,
+    extent: Extent,
+    infiller: Infiller,
+    options: FillOptions,
+    on_pass: OnPass = ignore_progress,
+    marker: str = MARKER,
+    others: Sequence[OtherFile] = (),
 ) -> Proposals:
-    """At most `options.count` proposals at a place. Raises whatever `on_pass` raises, and LacunaError where the engine refuses."""
+    """At most `options.count` proposals at a place. `others` are files whose definitions the model may be shown.
+
+    Raises whatever `on_pass` raises, and LacunaError where the engine refuses.
+    """
     hole = Hole(place.offset, place.offset, "range", min(extent.budget, largest_budget(infiller)))
-    passage = passage_for(place.buffer, place.tree, (hole,), infiller)
+    passage = passage_for(place.buffer, place.tree, (hole,), infiller, others)
     result = infiller.fill(passage, options, on_pass)
     surroundings = Surroundings(place.buffer, place.tree, (hole,), marker)
     found: dict[str, Proposal] = {}

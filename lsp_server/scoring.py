@@ -1,4 +1,8 @@
-"""How likely the code that stands in a range is, given everything around it, and what the model would write there."""
+"""How likely the code that stands in a range is, given everything around it, and what the model would write there.
+
+"Everything" is what `lsp_server.context` chooses for the window: of this file what is nearest, and definitions from the other files that
+are open. So a likelihood may change when another file is opened, closed or edited.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from engine.infiller import Infiller, OnPass, ignore_progress
 from engine.options import FillOptions
 from engine.results import Progress, TokenScore
 from lsp_server.buffer import Buffer
-from lsp_server.context import largest_budget, passage_for
+from lsp_server.context import OtherFile, largest_budget, passage_for
 from lsp_server.holes import Hole, hole_from_range
 from lsp_server.line_ends import to_buffer, to_model
 from lsp_server.syntax import leaf_at, smallest_node
@@ -50,7 +54,7 @@ class ScoredToken:
 
 @dataclass(frozen=True)
 class RangeScore:
-    """The joint log-likelihood (nats) of bytes `start` to `end`, given all the rest that fits the model's window."""
+    """The joint log-likelihood (nats) of bytes `start` to `end`, given what of the rest, and of other files, is in the model's window."""
 
     start: int
     end: int
@@ -98,9 +102,16 @@ def range_at(buffer: Buffer, tree: Tree | None, offset: int) -> tuple[int, int] 
 
 
 def score_range(
-    buffer: Buffer, tree: Tree | None, start: int, end: int, infiller: Infiller, alternatives: int = 5, on_pass: OnPass = ignore_progress
+    buffer: Buffer,
+    tree: Tree | None,
+    start: int,
+    end: int,
+    infiller: Infiller,
+    alternatives: int = 5,
+    on_pass: OnPass = ignore_progress,
+    others: Sequence[OtherFile] = (),
 ) -> RangeScore:
-    """Score bytes `start` to `end`; where both are one place, what `range_at` finds there.
+    """Score bytes `start` to `end`; where both are one place, what `range_at` finds there. Definitions of `others` are given, too.
 
     A range too long for one pass is scored chunk by chunk: each sees the chunks before it and what follows the
     range, and by the chain rule their log-likelihoods add up; only the last chunk has an end mark. Raises
@@ -121,7 +132,7 @@ def score_range(
         budget = max(needed, min(whole.budget, most)) if len(chunks) == 1 else most
         # What is still to be scored is left out of sight: the hole takes in all of the range that is left.
         hole = replace(whole, start=first, budget=budget)
-        score = infiller.score(passage_for(buffer, tree, (hole,), infiller), (text,), alternatives)
+        score = infiller.score(passage_for(buffer, tree, (hole,), infiller, others), (text,), alternatives)
         scored = placed(buffer, first, last, score.holes[0])
         tokens += scored if last == whole.end else scored[:-1]
         on_pass(Progress(passes=number + 1, tokens=len(tokens), most=len(chunks) * most))
@@ -129,12 +140,21 @@ def score_range(
 
 
 def expected_text(
-    buffer: Buffer, tree: Tree | None, start: int, end: int, infiller: Infiller, on_pass: OnPass = ignore_progress
+    buffer: Buffer,
+    tree: Tree | None,
+    start: int,
+    end: int,
+    infiller: Infiller,
+    on_pass: OnPass = ignore_progress,
+    others: Sequence[OtherFile] = (),
 ) -> Expectation:
-    """The model's own greedy text for the bytes `start` to `end`, in the buffer's line ends. Places and errors as in `score_range`."""
+    """The model's own greedy text for the bytes `start` to `end`, in the buffer's line ends.
+
+    Places, what is given and errors as in `score_range`.
+    """
     hole = _hole(buffer, tree, start, end)
     hole = replace(hole, budget=min(hole.budget, largest_budget(infiller)))
-    result = infiller.fill(passage_for(buffer, tree, (hole,), infiller), FillOptions(count=1, temperature=0), on_pass)
+    result = infiller.fill(passage_for(buffer, tree, (hole,), infiller, others), FillOptions(count=1, temperature=0), on_pass)
     fill = result.suggestions[0].fills[0]
     return Expectation(to_buffer(fill.text, buffer.newline), fill.logprob, len(fill.logprobs), fill.complete)
 

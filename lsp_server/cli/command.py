@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from engine.errors import Cancelled, LacunaError
-from lsp_server.cli import doctor, fill, score
+from lsp_server.cli import context, doctor, fill, score
 from lsp_server.version import lacuna_version
 
 BAD_INPUT = 2
@@ -45,6 +45,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lacuna {lacuna_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (fill, score, doctor):
+    for command in (fill, score, context, doctor):
         command.add_to(commands)
     return parser

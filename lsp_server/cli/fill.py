@@ -13,15 +13,15 @@ from engine.infiller import Infiller
 from engine.options import METHODS, FillOptions
 from lsp_server.buffer import Buffer
 from lsp_server.candidate import Candidate
+from lsp_server.cli.also import add_also_option, other_files
+from lsp_server.cli.holes import add_hole_options, check_budget, chosen_holes
 from lsp_server.cli.model import add_model_option, load_model
-from lsp_server.cli.places import PLACES_HELP, place_range, range_of
-from lsp_server.cli.source import STANDARD_INPUT, Source, read_source
+from lsp_server.cli.places import PLACES_HELP, range_of
+from lsp_server.cli.source import STANDARD_INPUT, read_source
 from lsp_server.cli.terminal import Style, harmless, progress
 from lsp_server.cli.write import write_file
-from lsp_server.context import largest_budget
 from lsp_server.edits import Range, apply_edits, ranges_after
 from lsp_server.filling import Filling, fill_holes
-from lsp_server.holes import Hole, find_markers, hole_from_range, in_order
 
 NOTHING_TO_SHOW = 1
 # A line longer than this is shown only around its fill.
@@ -39,16 +39,14 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         epilog=PLACES_HELP + " Exit codes: 0 filled; 1 no suggestion passed the checks; 2 bad input; 130 cancelled.",
     )
     parser.add_argument("file", metavar="FILE", help="a UTF-8 text; - is standard input, taken for Python")
-    parser.add_argument(
-        "--hole", metavar="L:C-L:C", type=place_range, action="append", help="write this range anew; may be given several times"
-    )
+    add_hole_options(parser)
+    add_also_option(parser)
     parser.add_argument("-n", dest="count", metavar="N", type=int, default=1, help="number of suggestions (default: %(default)s)")
     parser.add_argument("--temperature", metavar="T", type=float, default=defaults.temperature, help="0 is greedy (default: %(default)s)")
     parser.add_argument("--top-p", metavar="P", type=float, default=defaults.top_p, help="share of probability kept (default: %(default)s)")
     parser.add_argument("--seed", metavar="S", type=_seed, help="the same seed gives the same suggestions (default: a fresh one)")
     parser.add_argument("--method", choices=METHODS, default=defaults.method, help="how tokens are drawn (default: %(default)s)")
     add_model_option(parser)
-    parser.add_argument("--max-tokens", metavar="N", type=_positive, help="most tokens of one hole (default: by the kind of hole)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--write", action="store_true", help="write the likeliest suggestion into the file")
     parser.set_defaults(run=run)
@@ -66,12 +64,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.write and arguments.file == STANDARD_INPUT:
         raise LacunaError("--write needs a file to write to, not standard input")
     source = read_source(arguments.file)
-    holes = _holes(source, arguments)
+    # Here already, before a model is loaded in vain.
+    holes, others = chosen_holes(source, arguments), other_files(source, arguments)
     infiller = load_model(arguments.model)
-    if arguments.max_tokens and arguments.max_tokens > largest_budget(infiller):
-        raise LacunaError(f"--max-tokens {arguments.max_tokens} is more than this model takes; at most {largest_budget(infiller)}")
+    check_budget(arguments, infiller)
     with progress("filling") as on_pass:
-        filling = fill_holes(source.buffer, source.tree, holes, infiller, options, on_pass)
+        filling = fill_holes(source.buffer, source.tree, holes, infiller, options, on_pass, others=others)
     if arguments.json:
         print(json.dumps(_as_json(source.buffer, infiller, filling), indent=2))
     else:
@@ -83,16 +81,6 @@ def run(arguments: argparse.Namespace) -> int:
         write_file(source.path, source.buffer, apply_edits(source.buffer.source, filling.candidates[0].edits))
         print(f"wrote {_number(len(holes), 'fill')} into {source.path}", file=sys.stderr if arguments.json else sys.stdout)
     return 0
-
-
-def _holes(source: Source, arguments: argparse.Namespace) -> tuple[Hole, ...]:
-    if arguments.hole is None:
-        holes = find_markers(source.buffer, source.tree, max_tokens=arguments.max_tokens)
-    else:
-        ranges = [place.offsets(source.buffer) for place in arguments.hole]
-        holes = tuple(hole_from_range(source.buffer, start, end, arguments.max_tokens) for start, end in ranges)
-    # Here already, before a model is loaded in vain.
-    return in_order(source.buffer, holes)
 
 
 def _as_json(buffer: Buffer, infiller: Infiller, filling: Filling) -> dict[str, object]:
@@ -182,13 +170,6 @@ def _reasons(filling: Filling) -> str:
 
 def _number(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
-    return number
 
 
 def _seed(text: str) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from engine.errors import LacunaError
 from engine.infiller import Infiller
 from lsp_server.buffer import Buffer
+from lsp_server.cli.also import add_also_option, other_files
 from lsp_server.cli.heat import heat_map
 from lsp_server.cli.model import add_model_option, load_model
 from lsp_server.cli.page import check_page_path, page, write_page
@@ -29,13 +30,15 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "score",
         help="say how likely the code of a file is",
-        description="The joint log-likelihood of a range, given everything around it, and the tokens that surprise the model most. "
+        description="The joint log-likelihood of a range, given everything around it that fits the model's window, and the tokens that "
+        "surprise the model most. "
         "Without --range, of the whole file; an empty range means the syntax node at that place. With --heat or --html a surprise map "
         "instead: each token given what stands before it and after its paragraph, as in an editor's lacuna/surpriseMap.",
         epilog=PLACES_HELP,
     )
     parser.add_argument("file", metavar="FILE", help="a UTF-8 text; - is standard input, taken for Python")
     parser.add_argument("--range", metavar="L:C-L:C", type=place_range, help="score this range alone")
+    add_also_option(parser)
     add_model_option(parser)
     parser.add_argument("--heat", action="store_true", help="show the text with each token in the colour of its surprise")
     parser.add_argument("--html", metavar="PAGE", type=Path, help="write that as an HTML page, which needs nothing else")
@@ -50,11 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
     start, end = _range(source, arguments.range, LARGEST_MAP if mapped else LARGEST_RANGE)
     if arguments.html is not None:
         check_page_path(arguments.html)
+    others = other_files(source, arguments)
     infiller = load_model(arguments.model)
     if mapped:
         return _map(source, start, end, infiller, arguments)
     with progress("scoring") as on_pass:
-        score = score_range(source.buffer, source.tree, start, end, infiller, on_pass=on_pass)
+        score = score_range(source.buffer, source.tree, start, end, infiller, on_pass=on_pass, others=others)
     if arguments.json:
         print(json.dumps(_as_json(source.buffer, infiller, score), indent=2))
     else:

@@ -21,10 +21,11 @@ from engine.passage import Passage, Wording
 from lsp_server.buffer import Buffer
 from lsp_server.context.definitions import Definition, definitions, meant, mentions
 from lsp_server.context.parts import Context, OtherFile, Part, Reason, model_text
+from lsp_server.context.units import units
 from lsp_server.edits import Edit, tree_after
 from lsp_server.holes import Hole
 from lsp_server.languages import table_of_tree
-from lsp_server.statements import Span, enclosing_headers, imports, statements
+from lsp_server.statements import Span, enclosing_headers, imports
 from lsp_server.syntax import count_errors
 
 # The engine brackets a passage with a start and an end mark.
@@ -38,7 +39,7 @@ _AFTER_COUNTS = 1.5
 _ROOM_STEP = 16
 # Bytes of a block of lines for each token of room: a block is about a twentieth of it.
 _BLOCK_SHARE = 8
-# A statement of more bytes than this for each token of room, about a third of it, may be cut, at a line.
+# A statement of more bytes than this for each token of room, about a third of it, may be cut: between the nodes in it.
 _LARGE_STATEMENT = 1
 
 
@@ -90,7 +91,7 @@ def choose_context(
     last = next((part.spans[-1][1] for part in reversed(parts) if part.piece == len(holes) and not part.comment), gaps[-1][0])
     return Context(
         parts=tuple(parts),
-        left_out=tuple(choice.left_out),
+        left_out=tuple(choice.left_out()),
         budgets=budgets,
         at_start=first == 0,
         at_end=last == len(buffer.source),
@@ -131,7 +132,7 @@ def _steady_tree(buffer: Buffer, tree: Tree, gaps: Sequence[Span]) -> Tree:
     return tree if steady is None or count_errors(steady) > count_errors(tree) else steady
 
 
-# How far it is, the number of its way, and the lines of its statements.
+# How far it is, the number of its way, and the lines of its units.
 _Block = tuple[float, int, list[range]]
 
 
@@ -174,25 +175,52 @@ class _Choice:
         self.left = room
         self.beside: list[tuple[int, Span]] = []
         self.taken: dict[int, Reason] = {}
+        self.order: list[tuple[int, ...]] = []  # the lines of `taken` that were taken at once, in the order in which they were
         self.quoted: dict[int, set[int]] = {}  # by the number of the other file, its lines
-        self.left_out: list[Part] = []
+        # What found no room: the number of the other file, if it is in one, and the lines.
+        self.passed_over: list[tuple[int | None, Reason, tuple[int, ...]]] = []
 
     def parts(self) -> list[Part]:
         """The parts that go in, in the order of the passage."""
         room = self.room
         whole = [Part(Reason.FILE, gap, self.buffer, (span,)) for gap, span in enumerate(self.gaps) if span[0] < span[1]]
         if self._fit(whole):
-            self.left = room - self._cost(whole)
+            self.left, self.own = room - self._cost(whole), [(0, len(self.buffer.line_starts) - 1)]
             self._take_definitions(min(self.left, int(self.shares.definitions * room)))
+            while self.quoted and not self._fit(self._quotes() + whole):
+                number, lines = self.quoted.popitem()
+                self.passed_over.append((number, Reason.DEFINITION, tuple(sorted(lines))))
             return self._quotes() + whole
         while True:
             self._take_everything(room)
             # Counting line by line is only nearly right: the last word has the count of the pieces as they are.
-            while self.taken and not self._fit(self._parts()):
-                self.taken.popitem()
+            while self.order and not self._fit(self._parts()):
+                self._drop_last()
             if self._fit(self._parts()):
                 return self._parts()
             room -= max(1, room // 8)
+
+    def _drop_last(self) -> None:
+        lines = self.order.pop()
+        reason = self.taken[lines[0]]
+        for line in lines:
+            del self.taken[line]
+        if reason != Reason.NEAR:
+            self.passed_over.append((None, reason, lines))
+
+    def left_out(self) -> Iterator[Part]:
+        """What syntax asks for and isn't in, once `parts` has chosen."""
+        for number, reason, lines in dict.fromkeys(self.passed_over):
+            if number is not None:
+                missing = [line for line in lines if line not in self.quoted.get(number, ())]
+            else:
+                missing = [line for line in lines if not self._has(line)]
+            if missing and number is not None:
+                yield _quote(self.others[number], missing)
+            elif missing:
+                first = self.buffer.line_starts[missing[0]]
+                gap = next((gap for gap, (_, end) in enumerate(self.gaps) if first < end), len(self.gaps) - 1)
+                yield Part(reason, gap, self.buffer, _joined(self.buffer, missing))
 
     def _fit(self, parts: Sequence[Part]) -> bool:
         if sum(end - start for part in parts for start, end in part.spans) > self.room * _MOST_BYTES_PER_TOKEN:
@@ -225,12 +253,12 @@ class _Choice:
         return [_quote(self.others[number], lines) for number, lines in sorted(self.quoted.items())]
 
     def _take_everything(self, room: int) -> None:
-        self.left, self.taken, self.quoted, self.left_out = room, {}, {}, []
+        self.left, self.taken, self.order, self.quoted, self.passed_over = room, {}, [], {}, []
         self._take_beside()
         self._round()
         if self.tree is not None:
             holes = [start for _, start in self.gaps[:-1]]
-            headers = [span for start in holes for span in enclosing_headers(self.tree, self.buffer.source, start)]
+            headers = dict.fromkeys(span for start in holes for span in enclosing_headers(self.tree, self.buffer.source, start))
             self._take_statements(Reason.HEADER, headers, int(self.shares.headers * room))
             self._take_statements(Reason.IMPORT, imports(self.tree), int(self.shares.imports * room))
         kept = min(self.left, int(self.shares.definitions * room)) if self._wanted else 0
@@ -295,7 +323,7 @@ class _Choice:
             lines = range(self.buffer.line_at(start), self.buffer.line_at(max(start, end - 1)) + 1)
             cost = self._take(reason, lines, min(share, self.left))
             if cost is None:
-                self.left_out.append(self._part(reason, lines))
+                self.passed_over.append((None, reason, tuple(lines)))
             else:
                 share -= cost
 
@@ -311,12 +339,17 @@ class _Choice:
         ]
         wanted: list[tuple[int | None, Definition]] = []
         for mention in mentions(self.written, self.buffer.source, list(zip(lines, holes, strict=True))):
-            known = meant(mention, here)
+            known = [found for found in meant(mention, here) if not self._hidden(found)]
             wanted += [(None, found) for found in known]
             if not known:
                 there = ((number, meant(mention, other.definitions)) for number, other in enumerate(self.others))
                 wanted += next(([(number, found) for found in known] for number, known in there if known), [])
-        return wanted
+        return list(dict.fromkeys(wanted))
+
+    def _hidden(self, definition: Definition) -> bool:
+        """Whether it stands in a hole."""
+        holes = [(start, end) for (_, start), (end, _) in pairwise(self.gaps)]
+        return any(start <= first and last <= end for first, last in definition.spans for start, end in holes)
 
     def _take_definitions(self, share: int) -> None:
         """Those of the wanted definitions that fit into `share` tokens together."""
@@ -327,7 +360,7 @@ class _Choice:
             lines = sorted({line for span in definition.spans for line in _lines(self.buffer, span)})
             cost = self._take(Reason.DEFINITION, lines, min(share, self.left))
             if cost is None:
-                self.left_out.append(self._part(Reason.DEFINITION, lines))
+                self.passed_over.append((None, Reason.DEFINITION, tuple(lines)))
             else:
                 share -= cost
 
@@ -341,7 +374,7 @@ class _Choice:
         if there:
             cost -= self.infiller.count_tokens(_quote(other, there).text)
         if cost > min(share, self.left):
-            self.left_out.append(_quote(other, lines - there))
+            self.passed_over.append((number, Reason.DEFINITION, tuple(sorted(lines))))
             return 0
         self.quoted[number] = lines
         self.left -= cost
@@ -371,31 +404,37 @@ class _Choice:
         return remaining
 
     def _upwards(self, gap: int, reach: int) -> Iterator[tuple[float, list[range]]]:
-        """(distance, lines of its statements) of each block above the hole that follows `gap`, the nearest first."""
+        """(distance, lines of its units) of each block above the hole that follows `gap`, the nearest first."""
         start, end = self.gaps[gap]
+        highest = self.buffer.line_at(start)
         start = max(start, end - reach)
-        statement = self._statement_lines(start, end)
+        top: dict[int, int] = {}
+        for first, last in self._unit_lines(start, end):
+            top[last] = min(first, top.get(last, first))
         own = self.own[gap][0]
-        line, lowest = own - 1, self.buffer.line_at(start)
-        while line >= lowest:
+        line, farthest = own - 1, self.buffer.line_at(start)
+        while line >= farthest:
             block, found = self._block_above(line), []
-            while line >= lowest and self._block_above(line) >= block:
-                first = max(lowest, statement.get(line, line))
+            while line >= farthest and self._block_above(line) >= block:
+                first = max(highest, top.get(line, line))
                 found.append(range(first, line + 1))
                 line = first - 1
             yield self.block * (self._block_above(own) - block), found
 
     def _downwards(self, gap: int, reach: int) -> Iterator[tuple[float, list[range]]]:
-        """(distance, lines of its statements) of each block below the hole that `gap` follows, the nearest first."""
+        """(distance, lines of its units) of each block below the hole that `gap` follows, the nearest first."""
         start, end = self.gaps[gap]
+        lowest = self.buffer.line_at(end)
         end = min(end, start + reach)
-        statement = {first: last for last, first in self._statement_lines(start, end).items()}
+        bottom: dict[int, int] = {}
+        for first, last in self._unit_lines(start, end):
+            bottom[first] = max(last, bottom.get(first, last))
         own = self.own[gap - 1][1]
-        line, highest = own + 1, self.buffer.line_at(end)
-        while line <= highest:
+        line, farthest = own + 1, self.buffer.line_at(end)
+        while line <= farthest:
             block, found = self._block_below(line), []
-            while line <= highest and self._block_below(line) >= block:
-                last = min(highest, statement.get(line, line))
+            while line <= farthest and self._block_below(line) >= block:
+                last = min(lowest, bottom.get(line, line))
                 found.append(range(line, last + 1))
                 line = last + 1
             yield self.block * _AFTER_COUNTS * (self._block_below(own) - block), found
@@ -408,12 +447,12 @@ class _Choice:
         """The block of a line below a hole, counted from the end of the file."""
         return (len(self.buffer.source) - self.buffer.next_line(line)) // self.block
 
-    def _statement_lines(self, start: int, end: int) -> dict[int, int]:
-        """The last line of each statement that touches these bytes, and its first. A line in none stands for itself."""
+    def _unit_lines(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The first and the last line of what stays whole and touches these bytes. A line in none of them stands for itself."""
         if self.tree is None:
-            return {}
-        spans = ((first, last) for first, last in statements(self.tree, start, end) if last - first <= self.room * _LARGE_STATEMENT)
-        return {self.buffer.line_at(max(first, last - 1)): self.buffer.line_at(first) for first, last in spans}
+            return []
+        spans = units(self.tree, start, end, self.room * _LARGE_STATEMENT)
+        return [(self.buffer.line_at(first), self.buffer.line_at(max(first, last - 1))) for first, last in spans]
 
     def _has(self, line: int) -> bool:
         return line in self.taken or any(first <= line <= last for first, last in self.own)
@@ -426,17 +465,14 @@ class _Choice:
         cost = sum(map(self._count, spans.values()))
         if cost > most:
             return None
-        self.taken.update(dict.fromkeys(spans, reason))
+        if spans:
+            self.taken.update(dict.fromkeys(spans, reason))
+            self.order.append(tuple(spans))
         self.left -= cost
         return cost
 
     def _count(self, span: Span) -> int:
         return self.infiller.count_tokens(model_text(self.buffer, (span,)))
-
-    def _part(self, reason: Reason, lines: Sequence[int]) -> Part:
-        spans = _joined(self.buffer, lines)
-        gap = next(number for number, (_, end) in enumerate(self.gaps) if spans[0][0] < end or number == len(self.gaps) - 1)
-        return Part(reason, gap, self.buffer, spans)
 
 
 def _quote(other: OtherFile, lines: Iterable[int]) -> Part:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from urllib.parse import unquote
 
 from tree_sitter import Tree
 
@@ -36,8 +37,10 @@ class OtherFile:
 
     @property
     def name(self) -> str:
-        """The last part of its path or URI."""
-        return self.buffer.name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+        """The last part of its path or URI, on one line."""
+        path = self.buffer.name.replace("\\", "/").rstrip("/")
+        last = path.rpartition("/")[2]
+        return " ".join((unquote(last) if "://" in path else last).split())
 
     @cached_property
     def definitions(self) -> Definitions:

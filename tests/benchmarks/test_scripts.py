@@ -18,7 +18,9 @@ SCRIPTS = (
     "growth",
     "versus_llamacpp",
     "independent",
+    "context_parts",
     "surprise_map",
+    "tied",
 )
 
 

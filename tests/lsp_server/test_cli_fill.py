@@ -269,7 +269,7 @@ def test_a_file_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.Capture
 
 def test_nothing_to_show_exits_with_1_and_says_why(file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     reason = "it would be a syntax error: ("
-    monkeypatch.setattr(fill_command, "fill_holes", lambda *arguments: Filling((), 3, 10, 1.0, 9, 0, 2.0, (reason, reason)))
+    monkeypatch.setattr(fill_command, "fill_holes", lambda *arguments, **named: Filling((), 3, 10, 1.0, 9, 0, 2.0, (reason, reason)))
     before = file.read_bytes()
     assert main(["fill", str(file), "--write"]) == 1
     assert capsys.readouterr().err == f"lacuna: no suggestion: {reason} (2 times)\n"
@@ -279,7 +279,7 @@ def test_nothing_to_show_exits_with_1_and_says_why(file: Path, capsys: pytest.Ca
 def test_colours_on_a_terminal_only(file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     fills = (HoleFill("0", (1, 2), (-1.0, -1.0), True),)
     candidate = Candidate((Edit(TEXT.index("___"), TEXT.index("___") + 3, "0"),), fills, 2)
-    monkeypatch.setattr(fill_command, "fill_holes", lambda *arguments: Filling((candidate,), 2, 2, 1.0, 9, 0, 2.0, ()))
+    monkeypatch.setattr(fill_command, "fill_holes", lambda *arguments, **named: Filling((candidate,), 2, 2, 1.0, 9, 0, 2.0, ()))
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr(type(sys.stdout), "isatty", lambda stream: True)
@@ -295,7 +295,7 @@ def test_interrupt_exits_with_130_and_one_line(file: Path, capsys: pytest.Captur
 
     from engine.results import Progress
 
-    def interrupted(*arguments: Any) -> Filling:
+    def interrupted(*arguments: Any, **named: Any) -> Filling:
         signal.raise_signal(signal.SIGINT)
         arguments[5](Progress(1, 1, 10))
         raise AssertionError("the hook must stop the fill")
