@@ -24,6 +24,8 @@ from lsp_server.syntax import errors, errors_near, smallest_node
 What = Literal["stub", "argument", "right-hand side", "missing", "error"]
 
 BLOCK_BUDGET = 128
+# The model writes more where there is more room, and an argument is short.
+ARGUMENT_BUDGET = 12
 # An error of more bytes is no slip of the hand.
 _LARGEST_ERROR = 80
 # A line may be a megabyte long; near the cursor is what counts.
@@ -55,7 +57,8 @@ def hole_at_cursor(buffer: Buffer, tree: Tree | None, offset: int, max_tokens: i
     """The hole that a bare cursor at byte `offset` of the buffer may mean; None where nothing is missing, and for plain text (`tree` None).
 
     `tree` is the buffer's. Takes any offset, also one outside the text or inside a character. Its hole is a `range` (`Hole.kind`), to be
-    filled as it is; a stub's budget is 128 tokens, any other's as `hole_from_range` has it; `max_tokens` overrides. Never raises.
+    filled as it is; a stub's budget is 128 tokens, an argument's 12, any other's as `hole_from_range` has it; `max_tokens` overrides. Never
+    raises.
     Within a block that is a stub it is always that; else the order is that of `What`.
     """
     if tree is None:
@@ -74,7 +77,8 @@ def hole_at_cursor(buffer: Buffer, tree: Tree | None, offset: int, max_tokens: i
     )
     for what, places in finders:
         for start, end in islice(places, 1):
-            return CursorHole(hole_from_range(buffer, start, end, max_tokens), what)
+            most = max_tokens or (ARGUMENT_BUDGET if what == "argument" else None)
+            return CursorHole(hole_from_range(buffer, start, end, most), what)
     return None
 
 

@@ -11,6 +11,7 @@ from lsprotocol import types
 
 from engine.errors import LacunaError
 from engine.infiller import Infiller, OnPass
+from engine.passage import Wording
 from lsp_server.documents import Document
 from lsp_server.filling import Filling, fill_holes
 from lsp_server.holes import Hole, in_order
@@ -69,9 +70,10 @@ class FillRequest:
 def _hole(document: Document, data: object) -> Hole:
     match data:
         case {"start": int(start), "end": int(end), "kind": ("marker" | "selection" | "range") as kind, "budget": int(budget), **rest}:
-            tie = rest.get("tie")
-            if 0 <= start <= end <= len(document.buffer.source) and budget > 0 and (tie is None or isinstance(tie, str)):
-                return Hole(start, end, kind, budget, tie)
+            tie, wording = rest.get("tie"), rest.get("wording", Wording.ANY)
+            placed = 0 <= start <= end <= len(document.buffer.source) and budget > 0
+            if placed and (tie is None or isinstance(tie, str)) and isinstance(wording, str) and wording in tuple(Wording):
+                return Hole(start, end, kind, budget, tie, Wording(wording))
     raise LacunaError(f"{data!r} is no hole of {document.uri}")
 
 

@@ -93,6 +93,7 @@ def _as_json(buffer: Buffer, infiller: Infiller, filling: Filling) -> dict[str, 
         "reused_rows": filling.reused_rows,
         "passes": filling.passes,
         "tokens": filling.tokens,
+        "exact": filling.exact,
         "suggestions": [
             {
                 "logprob": candidate.logprob,
@@ -128,6 +129,8 @@ def _show(buffer: Buffer, infiller: Infiller, filling: Filling) -> None:
             print(f"{style.aside(f'{number:>5} + ')}{line}")
     cost = f"{_number(filling.passes, 'pass', 'passes')} for {_number(filling.tokens, 'token')} of all alternatives drawn"
     print(f"\n{cost}, {filling.elapsed_ms:.0f} ms (prompt {filling.prefill_ms:.0f} ms)")
+    if not filling.exact:
+        print("the search for tied holes came to its limit, so these were drawn by the joint among candidates alone")
 
 
 def _likelihood(candidate: Candidate) -> str:

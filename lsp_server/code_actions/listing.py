@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lsprotocol import types
 
-from lsp_server.code_actions import annotating, documenting, markers, naming, selection
+from lsp_server.code_actions import annotating, documenting, markers, missing, naming, selection
 from lsp_server.code_actions.offer import FILL_FILE_KIND, FILL_KIND, REWRITE_KIND, Kind, Offer, Place, Refusal
 from lsp_server.commands import CHOOSE_FILL, FILL
 from lsp_server.language_server import LacunaServer
@@ -16,7 +16,7 @@ from lsp_server.workspace_edits import workspace_edit
 OPTIONS = types.CodeActionOptions(code_action_kinds=[FILL_KIND, REWRITE_KIND, FILL_FILE_KIND], resolve_provider=True)
 
 # In the order in which a menu shows them.
-_FAMILIES = (markers.offers, selection.offers, naming.offers, annotating.offers, documenting.offers)
+_FAMILIES = (markers.offers, missing.offers, selection.offers, naming.offers, annotating.offers, documenting.offers)
 
 
 def list_code_actions(ls: LacunaServer, params: types.CodeActionParams) -> list[types.CodeAction | types.Command]:

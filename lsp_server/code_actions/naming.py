@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.errors import LacunaError
+from engine.passage import Wording
 from lsp_server.bindings import identifier_at, occurrences
 from lsp_server.code_actions.offer import REWRITE_KIND, Offer, Place, Refusal
 from lsp_server.fill_request import FillRequest
@@ -34,5 +35,5 @@ def offers(place: Place) -> Iterator[Offer | Refusal]:
         yield Refusal(title, REWRITE_KIND, f"it stands at {len(found)} places; at most {MOST_OCCURRENCES} are renamed at once")
         return
     budget = min(place.settings.max_tokens or NAME_BUDGET, NAME_BUDGET)
-    holes = tuple(Hole(start, end, "range", budget, tie="name") for start, end in found)
+    holes = tuple(Hole(start, end, "range", budget, tie="name", wording=Wording.WORD) for start, end in found)
     yield Offer(title, REWRITE_KIND, FillRequest(document, holes, "name"))

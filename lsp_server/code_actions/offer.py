@@ -8,6 +8,7 @@ from functools import cached_property
 from lsprotocol import types
 
 from lsp_server.configuration import Settings
+from lsp_server.cursor_holes import CursorHole, hole_at_cursor
 from lsp_server.documents import Document
 from lsp_server.fill_request import FillRequest
 from lsp_server.holes import Hole, find_markers
@@ -50,6 +51,13 @@ class Place:
         line = buffer.line_at(self.start)
         of_line = tuple(hole for hole in self.markers if buffer.line_at(hole.start) == line)
         return of_line if len(of_line) == 1 else ()
+
+    @cached_property
+    def missing(self) -> CursorHole | None:
+        """What a bare cursor may mean that touches no marker, where somebody asks; else None."""
+        if self.start != self.end or not self.invoked or self.here:
+            return None
+        return hole_at_cursor(self.document.buffer, self.document.tree, self.start, self.settings.max_tokens)
 
     @property
     def anchor(self) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Any
 from lsprotocol import types
 
 from lsp_server.candidate import Candidate
+from lsp_server.cursor_holes import hole_at_cursor
 from lsp_server.documents import Document
 from lsp_server.fill_request import FillRequest, run_fill
 from lsp_server.filling import Filling
@@ -52,6 +53,7 @@ class FillResult:
             "version": self.document.version,
             "alternatives": alternatives,
             "refused": list(self.filling.refused),
+            "exact": self.filling.exact,
             "passes": self.filling.passes,
             "milliseconds": self.filling.elapsed_ms,
         }
@@ -80,7 +82,8 @@ async def fill(ls: LacunaServer, params: object) -> dict[str, Any]:
 
 
 def _holes(ls: LacunaServer, asked: FillParams) -> tuple[Hole, ...]:
-    """The holes that the ranges mean: the markers that one touches, with all that are tied to them, else what it selects."""
+    """The holes that the ranges mean: the markers that one touches, with all that are tied to them, else what it selects, or what is
+    missing at the cursor that it is."""
     document, settings = asked.document, ls.settings
     markers = find_markers(document.buffer, document.tree, settings.marker, settings.max_tokens)
     if not asked.ranges:
@@ -91,5 +94,10 @@ def _holes(ls: LacunaServer, asked: FillParams) -> tuple[Hole, ...]:
         touched = [hole for hole in markers if hole.start <= end and start <= hole.end]
         ties = {hole.tie for hole in touched if hole.tie is not None}
         touched += [hole for hole in markers if hole.tie in ties]
-        holes |= dict.fromkeys(touched or [hole_from_selection(document.buffer, document.tree, start, end, settings.max_tokens)])
+        holes |= dict.fromkeys(touched or [_hole(document, start, end, settings.max_tokens)])
     return tuple(holes)
+
+
+def _hole(document: Document, start: int, end: int, max_tokens: int | None) -> Hole:
+    missing = hole_at_cursor(document.buffer, document.tree, start, max_tokens) if start == end else None
+    return missing.hole if missing is not None else hole_from_selection(document.buffer, document.tree, start, end, max_tokens)

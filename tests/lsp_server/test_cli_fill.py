@@ -84,6 +84,7 @@ def test_json_has_the_promised_fields(file: Path, capsys: pytest.CaptureFixture[
         "reused_rows",
         "passes",
         "tokens",
+        "exact",
         "suggestions",
     ]
     assert (answer["model"], answer["provider"]) == (infiller.model_name, infiller.provider)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,9 @@ def test_json_of_a_whole_file(file: Path, capsys: pytest.CaptureFixture[str], in
     assert answer["range"] == {"start": {"line": 1, "character": 1}, "end": {"line": 4, "character": 1}}
     assert answer["logprob"] == pytest.approx(sum(token["logprob"] for token in answer["tokens"]))
     assert answer["tokens"][-1]["text"] == ""
-    assert all(list(token) == ["range", "text", "logprob", "rank", "alternatives"] for token in answer["tokens"])
+    for token in answer["tokens"]:
+        assert list(token) == ["range", "text", "logprob", "bits", "rank", "alternatives"]
+        assert token["bits"] == pytest.approx(-token["logprob"] / math.log(2))
 
 
 def test_a_range_and_a_place(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

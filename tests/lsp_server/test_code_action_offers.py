@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from lsprotocol import types
 
-from lsp_server.code_actions import annotating, documenting, markers, naming
+from engine.passage import Wording
+from lsp_server.code_actions import annotating, documenting, markers, missing, naming, selection
 from lsp_server.code_actions.offer import FILL_FILE_KIND, Offer, Place, Refusal
 from lsp_server.configuration import Settings
 from lsp_server.documents import Document
@@ -107,6 +108,7 @@ def test_a_better_name_is_offered_for_all_occurrences_together() -> None:
         assert isinstance(offer, Offer) and offer.title == "Suggest a better name for a in this file"
         assert drawn(offer) == "def f(◦, b):\n    return ◦ + b.a\n"
         assert len({hole.tie for hole in offer.request.holes}) == 1 and offer.request.holes[0].tie is not None
+        assert {hole.wording for hole in offer.request.holes} == {Wording.WORD}
 
 
 @pytest.mark.parametrize(
@@ -130,9 +132,42 @@ def test_no_name_no_suggestion(sample: str) -> None:
     assert list(naming.offers(place_of(sample))) == []
 
 
-@pytest.mark.parametrize("family", [naming.offers, annotating.offers, documenting.offers])
+MISSING = {
+    "def f(a):\n    |pass  # TODO\n": ("Write the body of f", "def f(a):\n    ◦\n"),
+    "class K:\r\n\t@d\r\n\tdef g(self):\r\n\t\t'😀'\r\n\t\t...|\r\n": (
+        "Write the body of g",
+        "class K:\r\n\t@d\r\n\tdef g(self):\r\n\t\t'😀'\r\n\t\t◦\r\n",
+    ),
+    "m = '😀'; f(m, |)\n": ("Fill in the argument", "m = '😀'; f(m, ◦)\n"),
+    "m = '😀'; n = |\n": ("Fill in the value", "m = '😀'; n = ◦\n"),
+    "for x in |:\n    b()\n": ("Fill in what is missing here", "for x in ◦:\n    b()\n"),
+    "x = 1 2|\n": ("Mend the syntax here", "x = ◦ 2\n"),
+}
+
+
+@pytest.mark.parametrize("sample", MISSING)
+def test_what_is_missing_at_the_cursor_is_offered(sample: str) -> None:
+    assert offered(missing.offers, sample) == [MISSING[sample]]
+
+
+@pytest.mark.parametrize("sample", ["x = |1\n", "f(|a|, )\n", "x = ___|\n", "def f():\n    a()\n    |pass\n"])
+def test_nothing_is_offered_where_nothing_is_missing(sample: str) -> None:
+    assert offered(missing.offers, sample) == []
+
+
+def test_what_is_offered_at_the_cursor_is_offered_once() -> None:
+    assert offered(selection.offers, "f(|)\n") == []
+    assert [title for title, _ in offered(selection.offers, "def f():\n    |pass\n")] == ["Write code at the cursor"]
+
+
+def test_a_marker_with_a_name_is_filled_and_not_rewritten() -> None:
+    assert offered(selection.offers, "x = |___total|\n") == []
+    assert [title for title, _ in offered(selection.offers, "x = |total|\n")] == ["Rewrite the selection"]
+
+
+@pytest.mark.parametrize("family", [missing.offers, naming.offers, annotating.offers, documenting.offers])
 def test_editors_that_ask_by_themselves_get_no_light_bulb_for_what_is_everywhere(family: Family) -> None:
-    sample = "def f(|a):\n    return a\n"
+    sample = "def f(|):\n    pass\n" if family is missing.offers else "def f(|a):\n    return a\n"
     assert list(family(place_of(sample)))
     assert not list(family(place_of(sample, invoked=False)))
     assert not list(family(place_of(sample, language="klingon")))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsp_server.buffer import Buffer
-from lsp_server.cursor_holes import BLOCK_BUDGET, hole_at_cursor
+from lsp_server.cursor_holes import ARGUMENT_BUDGET, BLOCK_BUDGET, hole_at_cursor
 from lsp_server.languages import table_of
 from lsp_server.syntax import parse
 from tests.lsp_server.language_samples import SAMPLES
@@ -143,9 +143,10 @@ def test_plain_text_and_unknown_languages_have_nothing() -> None:
 
 
 def test_budgets() -> None:
-    buffer = Buffer(b"def f():\n    pass\nx = \n", "t.py")
+    buffer = Buffer(b"def f():\n    pass\nx = \nf(a, )\n", "t.py")
     tree = parse(buffer.source, "python")
-    stub, value = hole_at_cursor(buffer, tree, 14), hole_at_cursor(buffer, tree, 22)
+    stub, value, argument = (hole_at_cursor(buffer, tree, offset) for offset in (14, 22, 28))
+    assert argument is not None and argument.what == "argument" and argument.hole.budget == ARGUMENT_BUDGET
     assert stub is not None and stub.hole.budget == BLOCK_BUDGET
     assert value is not None and value.hole.budget == 32
     for offset in (14, 22):

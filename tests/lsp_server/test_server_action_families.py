@@ -77,6 +77,41 @@ async def test_fills_come_with_what_belongs_around_them(encoding: str, layout: s
             assert document.version == 1 + APPLIED[title].count("@"), "one edit for each hole"
 
 
+GAPS = '''"""Gaps 😀."""
+
+
+def total(items):
+    pass  # TODO: add them up
+
+
+def mean(items):
+    mood = "😀"; print(items, )
+    last =
+    return count
+'''
+
+FILLED_GAPS = {
+    "Write the body of total": ("pass", GAPS.replace("pass  # TODO: add them up", "@")),
+    "Fill in the argument": (")\n    last", GAPS.replace("items, )", "items, @)")),
+    "Fill in the value": ("\n    return count", GAPS.replace("last =", "last =@")),
+}
+
+
+@pytest.mark.parametrize(("encoding", "layout"), [("utf-8", "tabs"), ("utf-16", "carriage returns"), ("utf-32", "plain")])
+@pytest.mark.parametrize("title", FILLED_GAPS)
+async def test_what_is_missing_at_the_cursor_is_written(title: str, encoding: str, layout: str) -> None:
+    cursor, expected = FILLED_GAPS[title]
+    async with editor(settings={**SURE, "seed": 1}, abilities=capabilities(encodings=[encoding])) as ed:
+        document = ed.open(with_layout(GAPS, layout))
+        at = document.text.index(with_layout(cursor, layout))
+        resolved = await ed.resolve(await ed.action(document, title, at))
+        assert resolved.edit is not None
+        ed.apply(resolved.edit)
+        pattern = re.escape(with_layout(expected, layout)).replace("@", "(.+?)")
+        found = re.fullmatch(pattern, document.text, re.DOTALL)
+        assert found is not None and not found[1].startswith("pass"), document.text
+
+
 async def test_all_occurrences_get_one_name_and_its_alternatives_are_listed_by_likelihood() -> None:
     async with editor(settings={**SURE, "alternatives": 4, "temperature": 1.0}) as ed:
         document = ed.open(SAMPLE)

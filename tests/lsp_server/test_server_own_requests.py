@@ -97,6 +97,24 @@ async def test_a_cursor_between_words_is_a_hole_of_its_own() -> None:
         assert edit["range"] == range_of(ed, document, at, at)
 
 
+async def test_a_cursor_in_a_stub_means_the_stub() -> None:
+    async with editor(settings=SURE) as ed:
+        document = ed.open('def total(items):\n    mood = "😀"\n    return sum(items)\n\n\ndef mean(items):\n    ...\n')
+        at, start = document.text.index("mean"), document.text.index("...")
+        result = await ask(ed, "lacuna/fill", named(document, ranges=[range_of(ed, document, at, at)]))
+        (edit,) = result["alternatives"][0]["edits"]
+        assert edit["range"] == range_of(ed, document, start, start + 3) and edit["newText"].strip() not in ("", "...", "pass")
+
+
+async def test_tied_markers_get_one_text_and_say_whether_it_was_drawn_exactly() -> None:
+    async with editor(settings=SURE) as ed:
+        document = ed.open('def area(___w, h):\n    mood = "😀"; return ___w * h\n')
+        result = await ask(ed, "lacuna/fill", named(document))
+        for alternative in result["alternatives"]:
+            assert len(set(alternative["texts"])) == 1 and alternative["texts"][0].strip()
+        assert isinstance(result["exact"], bool)
+
+
 async def test_progress_is_shown_under_the_client_s_token() -> None:
     async with editor(settings=SURE) as ed:
         document = ed.open(THREE_HOLES)
