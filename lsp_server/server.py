@@ -8,8 +8,7 @@ from lsp_server import code_actions, commands, completion, configuration_sync, d
 from lsp_server.configuration import Layer
 from lsp_server.hover import hover
 from lsp_server.language_server import LacunaServer
-from lsp_server.own_requests import fill, holes
-from lsp_server.surprise_request import SURPRISE_MAP, surprise_map
+from lsp_server.own_requests import fill, holes, surprise_map
 
 
 def create_server(command_line: Layer) -> LacunaServer:
@@ -29,7 +28,7 @@ def create_server(command_line: Layer) -> LacunaServer:
     server.feature(types.TEXT_DOCUMENT_COMPLETION, completion.OPTIONS)(completion.completion)
     server.feature(holes.HOLES)(holes.holes)
     server.feature(fill.FILL)(fill.fill)
-    server.feature(SURPRISE_MAP)(surprise_map)
+    server.feature(surprise_map.SURPRISE_MAP)(surprise_map.surprise_map)
     server.command(commands.FILL)(commands.fill)
     server.command(commands.CHOOSE_FILL)(commands.choose_fill)
     return server

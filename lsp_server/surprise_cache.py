@@ -1,19 +1,20 @@
 """What is known of chunks' surprises, so that nothing is scored twice.
 
 An answer belongs to its question: the chunk's text and all that the model was shown around it. An edit far enough away changes
-neither, and for the same version of a document not even the question has to be put together again.
+neither, and for the same versions of all documents not even the question has to be put together again.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 from weakref import ReferenceType, ref
 
 from engine.infiller import Infiller
 from engine.results import TokenScore
+from lsp_server.context import OtherFile
 from lsp_server.documents import Document
 from lsp_server.scoring import ScoredToken
 from lsp_server.statements import Span
@@ -54,6 +55,21 @@ class ScoredChunk:
     is_new: bool
 
 
+@dataclass(frozen=True)
+class _Known:
+    """The tokens of a chunk of one version of a document, while the same versions of others were open."""
+
+    document: ReferenceType[Document]
+    others: tuple[ReferenceType[OtherFile], ...]
+    tokens: tuple[ScoredToken, ...]
+
+    def is_of(self, document: Document, others: Sequence[OtherFile]) -> bool:
+        """A version's number may come again, when a document is closed and opened, so it is the objects that count."""
+        if self.document() is not document or len(self.others) != len(others):
+            return False
+        return all(known() is other for known, other in zip(self.others, others, strict=True))
+
+
 class SurpriseCache:
     """Scored chunks, by their question and by the version of the document. Belongs to the model's thread."""
 
@@ -63,23 +79,22 @@ class SurpriseCache:
 
     def _forget(self) -> None:
         self._answers: _Latest[tuple[TokenScore, ...]] = _Latest(self._most)
-        self._versions: _Latest[tuple[ReferenceType[Document], tuple[ScoredToken, ...]]] = _Latest(self._most)
+        self._versions: _Latest[_Known] = _Latest(self._most)
         self._infiller: ReferenceType[Infiller] | None = None
 
-    def score(self, document: Document, chunk: Span, infiller: Infiller) -> ScoredChunk:
-        """One chunk, by one pass or by none."""
+    def score(self, document: Document, chunk: Span, infiller: Infiller, others: Sequence[OtherFile] = ()) -> ScoredChunk:
+        """One chunk, by one pass or by none. Definitions of `others` are given, too."""
         if self._infiller is None or self._infiller() is not infiller:
             self._forget()
             self._infiller = ref(infiller)
-        # A number may come again, when the document is closed and opened.
         key = document.uri, document.version, chunk
         known = self._versions.get(key)
-        if known is not None and known[0]() is document:
-            return ScoredChunk(known[1], is_new=False)
-        question = question_of(document.buffer, document.tree, chunk, infiller)
+        if known is not None and known.is_of(document, others):
+            return ScoredChunk(known.tokens, is_new=False)
+        question = question_of(document.buffer, document.tree, chunk, infiller, others)
         known_answer = self._answers.get(question)
         answer = known_answer or question.ask(infiller)
         self._answers.put(question, answer, len(answer))
         tokens = chunk_tokens(document.buffer, chunk, answer)
-        self._versions.put(key, (ref(document), tokens), len(tokens))
+        self._versions.put(key, _Known(ref(document), tuple(map(ref, others)), tokens), len(tokens))
         return ScoredChunk(tokens, is_new=known_answer is None)

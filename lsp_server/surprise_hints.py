@@ -18,9 +18,9 @@ from lsp_server.holes import find_markers, is_text
 from lsp_server.inference import Stopped
 from lsp_server.language_server import LacunaServer
 from lsp_server.likelihood_text import code, surface, visible, wanted
+from lsp_server.own_requests.surprise_map import scored_chunks
 from lsp_server.scoring import ScoredToken, range_at
 from lsp_server.statements import Span
-from lsp_server.surprise_request import scored_chunks
 
 SETTLE_SECONDS = 1.0
 MOST_HINTS = 20

@@ -2,9 +2,9 @@
 
 To ask that of every token on its own takes a pass for each. Here the text is cut into chunks, by its own shape: a chunk is a paragraph or a
 few, at most CHUNK_TOKENS tokens of whole lines. Each is one hole for the model, which is given what fits its window of the text before
-and after the chunk, and scores all of it in one pass: a token's surprise is in bits (base 2) of its probability given that context and the
-chunk's own earlier tokens. So it may use all that precedes the token, and what follows the chunk, but not what follows
-the token within it. The mark that ends a chunk is left out, as it says nothing about the code.
+and after the chunk, and of definitions in other open files, and scores all of it in one pass: a token's surprise is in bits (base 2)
+of its probability given that context and the chunk's own earlier tokens. So it may use all that precedes the token, and what follows
+the chunk, but not what follows the token within it. The mark that ends a chunk is left out, as it says nothing about the code.
 
 How near this comes to the tokens one by one, and what it costs, is in docs/performance.md.
 """
@@ -24,7 +24,7 @@ from engine.infiller import Infiller, OnPass, ignore_progress
 from engine.passage import Passage
 from engine.results import Progress, TokenScore
 from lsp_server.buffer import Buffer
-from lsp_server.context import largest_budget, passage_for
+from lsp_server.context import OtherFile, largest_budget, passage_for
 from lsp_server.holes import hole_from_range
 from lsp_server.scoring import ScoredToken, placed, stretches, text_of
 from lsp_server.statements import Span, statements
@@ -60,14 +60,24 @@ def mean_bits(tokens: Sequence[ScoredToken]) -> float:
 
 
 def surprise_map(
-    buffer: Buffer, tree: Tree | None, start: int, end: int, infiller: Infiller, on_pass: OnPass = ignore_progress
+    buffer: Buffer,
+    tree: Tree | None,
+    start: int,
+    end: int,
+    infiller: Infiller,
+    on_pass: OnPass = ignore_progress,
+    others: Sequence[OtherFile] = (),
 ) -> SurpriseMap:
-    """The map of bytes `start` to `end`, made at once. Raises LacunaError where they are too many, and whatever `on_pass` raises."""
+    """The map of bytes `start` to `end`, made at once. Definitions of `others` are given, too.
+
+    Raises LacunaError where the bytes are too many, and whatever `on_pass` raises.
+    """
     began = time.perf_counter()
     cuts = chunks(buffer, tree, start, end, infiller)
     tokens: list[ScoredToken] = []
     for number, chunk in enumerate(cuts, 1):
-        tokens += within(chunk_tokens(buffer, chunk, question_of(buffer, tree, chunk, infiller).ask(infiller)), start, end)
+        answer = question_of(buffer, tree, chunk, infiller, others).ask(infiller)
+        tokens += within(chunk_tokens(buffer, chunk, answer), start, end)
         on_pass(Progress(number, len(tokens), len(tokens) * len(cuts) // number))
     return SurpriseMap(start, end, tuple(tokens), len(cuts), 1000 * (time.perf_counter() - began))
 
@@ -188,12 +198,12 @@ class ChunkQuestion:
         return infiller.score(self.passage, (self.text,), _ALTERNATIVES).holes[0]
 
 
-def question_of(buffer: Buffer, tree: Tree | None, chunk: Span, infiller: Infiller) -> ChunkQuestion:
-    """The question that a chunk's score answers: `score_range` asks the same of these bytes."""
+def question_of(buffer: Buffer, tree: Tree | None, chunk: Span, infiller: Infiller, others: Sequence[OtherFile] = ()) -> ChunkQuestion:
+    """The question that a chunk's score answers: `score_range` asks the same of these bytes, where it is given the same `others`."""
     text = text_of(buffer, *chunk)
     hole = hole_from_range(buffer, *chunk)
     budget = max(infiller.count_tokens(text) + 1, min(hole.budget, largest_budget(infiller)))
-    return ChunkQuestion(passage_for(buffer, tree, (replace(hole, budget=budget),), infiller), text)
+    return ChunkQuestion(passage_for(buffer, tree, (replace(hole, budget=budget),), infiller, others), text)
 
 
 def chunk_tokens(buffer: Buffer, chunk: Span, answer: Sequence[TokenScore]) -> tuple[ScoredToken, ...]:

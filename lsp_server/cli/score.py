@@ -18,6 +18,7 @@ from lsp_server.cli.page import check_page_path, page, write_page
 from lsp_server.cli.places import PLACES_HELP, PlaceRange, place_range, range_of
 from lsp_server.cli.source import Source, read_source
 from lsp_server.cli.terminal import Style, harmless, progress
+from lsp_server.context import OtherFile
 from lsp_server.likelihood_text import surface
 from lsp_server.scoring import LARGEST_RANGE, RangeScore, ScoredToken, range_at, score_range
 from lsp_server.surprise_map import LARGEST_MAP, SurpriseMap, surprise_map
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     others = other_files(source, arguments)
     infiller = load_model(arguments.model)
     if mapped:
-        return _map(source, start, end, infiller, arguments)
+        return _map(source, start, end, infiller, others, arguments)
     with progress("scoring") as on_pass:
         score = score_range(source.buffer, source.tree, start, end, infiller, on_pass=on_pass, others=others)
     if arguments.json:
@@ -66,10 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _map(source: Source, start: int, end: int, infiller: Infiller, arguments: argparse.Namespace) -> int:
+def _map(source: Source, start: int, end: int, infiller: Infiller, others: Sequence[OtherFile], arguments: argparse.Namespace) -> int:
     buffer = source.buffer
     with progress("scoring") as on_pass:
-        found = surprise_map(buffer, source.tree, start, end, infiller, on_pass)
+        found = surprise_map(buffer, source.tree, start, end, infiller, on_pass, others)
     if arguments.html is not None:
         write_page(arguments.html, page(buffer, found, f"{buffer.name} {range_of(buffer, start, end)}", infiller.model_name))
     if arguments.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from lsprotocol import types
@@ -121,3 +122,20 @@ async def test_fills_and_proposals_know_what_is_open() -> None:
             ed.open(HELPERS, "file:///project/helpers.py")
         (fill_alone, inline_alone), (fill_with, inline_with) = rows
         assert fill_with > fill_alone and inline_with > inline_alone
+
+
+async def test_surprise_maps_know_what_is_open() -> None:
+    async with editor("--stdio") as ed:
+        document = ed.open(TEXT)
+
+        async def surprise() -> float:
+            params = {"textDocument": {"uri": document.uri}}
+            answer = await ed.client.protocol.send_request_async("lacuna/surpriseMap", params)
+            return math.fsum(token.bits for token in answer.tokens)
+
+        alone = await surprise()
+        helpers = ed.open(HELPERS, "file:///project/helpers.py")
+        assert await surprise() < alone
+        # The version of the document is the same all the time.
+        ed.close(helpers)
+        assert await surprise() == alone

@@ -11,6 +11,7 @@ from lsprotocol import types
 from engine.infiller import Infiller, OnPass
 from engine.results import Progress
 from lsp_server.buffer import Unit
+from lsp_server.context import OtherFile
 from lsp_server.documents import Document
 from lsp_server.inference import Job, Stopped, StopReason
 from lsp_server.language_server import LacunaServer
@@ -59,9 +60,10 @@ async def scored_chunks(
         return chunks(document.buffer, document.tree, start, end, infiller)
 
     began, count, passes = time.monotonic(), 0, 0
+    others = ls.documents.others_of(document)
     cuts = await ls.inference.run(job, cut)
     for number, chunk in enumerate(cuts, 1):
-        scored = await _score(ls, document, chunk, job)
+        scored = await _score(ls, document, chunk, others, job)
         tokens = within(scored.tokens, start, end)
         count, passes = count + len(tokens), passes + scored.is_new
         on_progress(Progress(passes, count, count * len(cuts) // number))
@@ -69,9 +71,9 @@ async def scored_chunks(
     ls.note(f"{job.kind}: {count} tokens in {passes} passes for {len(cuts)} chunks, {1000 * (time.monotonic() - began):.0f} ms")
 
 
-async def _score(ls: LacunaServer, document: Document, chunk: Span, job: Job) -> ScoredChunk:
+async def _score(ls: LacunaServer, document: Document, chunk: Span, others: Sequence[OtherFile], job: Job) -> ScoredChunk:
     def score(infiller: Infiller, on_pass: OnPass) -> ScoredChunk:
-        return ls.surprises.score(document, chunk, infiller)
+        return ls.surprises.score(document, chunk, infiller, others)
 
     return await ls.inference.run(job, score)
 
