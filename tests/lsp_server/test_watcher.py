@@ -266,7 +266,7 @@ async def test_without_the_system_s_notices_the_files_are_looked_at(
 ) -> None:
     import watchdog.observers
 
-    class Refused(watchdog.observers.Observer):  # type: ignore[misc]  # which class it is differs by system
+    class Refused(watchdog.observers.Observer):  # type: ignore[misc, valid-type]  # which class it is differs by system
         pass
 
     def refuse(*arguments: Any, **options: Any) -> None:
