@@ -218,6 +218,9 @@ def document_of(params: Any) -> str | None:
     identifier = getattr(params, "text_document", None)
     if identifier is not None:
         return getattr(identifier, "uri", None)
+    if isinstance(params, Mapping):  # of one of our own requests
+        identifier = params.get("textDocument")
+        return identifier["uri"] if isinstance(identifier, Mapping) and isinstance(identifier.get("uri"), str) else None
     arguments = getattr(params, "arguments", None)
     for data in (getattr(params, "data", None), arguments[0] if isinstance(arguments, list | tuple) and arguments else None):
         if isinstance(data, Mapping) and isinstance(data.get("uri"), str):
