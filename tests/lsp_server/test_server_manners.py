@@ -74,7 +74,6 @@ async def test_an_idle_model_gives_its_memory_back_and_is_loaded_again() -> None
         assert gone == Status("unloaded")
         # The model takes some 25 MB, and its runtime more. What remains is Python, its libraries and the editor's side.
         assert full - resident_megabytes(ed) > 20
-        # The idle time counts from the last use, and not from the load.
         ed.heard.clear()
         ed.client.workspace_did_change_configuration(types.DidChangeConfigurationParams({"unloadAfterMinutes": 0}))
         assert await ed.hover(document, document.text.index(SECRET)) is not None
