@@ -16,6 +16,7 @@ from lsp_server.inference import Stopped, StopReason
 from lsp_server.language_server import LacunaServer
 from lsp_server.markers import touches_marker
 from lsp_server.proposals import Place, Proposal, Proposals, propose
+from lsp_server.request_log import without_quote
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _told(ls: LacunaServer, request: ProposalRequest, proposals: Proposals) -> t
         least = ls.settings.inline_min_probability
         ls.note(f"{request.kind}: suppressed, mean token probability {best.mean_probability:.2f} < {least:g}; {cost}")
     else:
-        ls.note(f"{request.kind}: nothing, {proposals.refused[0]}; {cost}")
+        ls.note(f"{request.kind}: nothing, {without_quote(proposals.refused[0])}; {cost}")
     return likely
 
 

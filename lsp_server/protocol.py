@@ -133,7 +133,7 @@ class LacunaProtocol(LanguageServerProtocol):
             "end",
             feature=record.feature,
             outcome=outcome,
-            why=reason,
+            why=record.unquoted or reason,
             passes=record.passes or None,
             tokens=record.tokens or None,
             ms=f"{record.milliseconds:.0f}",

@@ -152,7 +152,7 @@ async def test_a_model_is_unloaded_when_it_is_idle_and_not_in_the_middle_of_a_jo
     # 0 is for ever.
     inference.idle_seconds = 0
     await let_pass(0.05)
-    assert inference.state == "ready"
+    assert inference.ready
 
 
 async def test_a_model_that_could_not_be_renewed_is_not_unloaded() -> None:
