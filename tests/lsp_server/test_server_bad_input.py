@@ -23,7 +23,8 @@ HOVER = {"textDocument": {"uri": URI}, "position": {"line": HOLE_LINE, "characte
 def holes(budget: int) -> dict[str, Any]:
     """The hole of ONE_HOLE, as the server's own actions name it."""
     start = ONE_HOLE.index(HOLE)
-    return {"uri": URI, "version": 1, "holes": [[start, start + len(HOLE), "marker", budget]]}
+    hole = {"start": start, "end": start + len(HOLE), "kind": "marker", "budget": budget}
+    return {"uri": URI, "version": 1, "purpose": "code", "holes": [hole]}
 
 
 def code(message: Message) -> int:
