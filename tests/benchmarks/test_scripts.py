@@ -22,6 +22,7 @@ SCRIPTS = (
     "surprise_map",
     "tied",
     "editor",
+    "inline_threshold",
 )
 
 
