@@ -114,7 +114,8 @@ async def listings(client: EditorClient, file: OpenFile, count: int, rng: random
         report.progress(f"listing {number + 1} of {count}, {file.name}")
         at_rest.append(await client.list_actions(file.uri, place).milliseconds())
         at = client.change(file.uri, 2 * number + 2, place, place, "x")
-        typed.append(((await client.list_actions(file.uri, place).answered()).at - at) * 1000)
+        asked = client.list_actions(file.uri, place)
+        typed.append((asked.at - at) * 1000 + await asked.milliseconds())
         client.change(file.uri, 2 * number + 3, place, Place(place.line, place.character + 1), "")
     if any(method == "lacuna/status" and params["state"] == "working" for _, method, params in client.heard[heard:]):
         raise LacunaError("the model was at work while code actions were listed")

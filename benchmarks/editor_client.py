@@ -77,8 +77,11 @@ class Asked:
     answer: asyncio.Future[Answer]
 
     async def milliseconds(self) -> float:
-        """From sending to the answer."""
-        return ((await self.answered()).at - self.at) * 1000
+        """From sending to the answer. Raises LacunaError where that is an error."""
+        answer = await self.answered()
+        if answer.error is not None:
+            raise LacunaError(f"lacuna-lsp answered a request with the error {answer.error}")
+        return (answer.at - self.at) * 1000
 
     async def answered(self) -> Answer:
         """Raises LacunaError where the server ends first, or never answers."""
@@ -237,7 +240,7 @@ class EditorClient:
 async def lacuna_lsp(model: Path | None) -> AsyncIterator[EditorClient]:
     """A fresh server with that model (None: the default one); it is killed at the end where it is still there.
 
-    Raises LacunaError where it can't be started, or left a traceback.
+    Raises LacunaError where it can't be started, or left a traceback, which goes to stderr.
     """
     arguments = [] if model is None else ["--model", str(model.resolve())]
     began = time.perf_counter()
@@ -264,4 +267,5 @@ async def lacuna_lsp(model: Path | None) -> AsyncIterator[EditorClient]:
         await asyncio.gather(listening, return_exceptions=True)
         log = (await complaints).decode()
     if "Traceback" in log:
+        print(log, file=sys.stderr)
         raise LacunaError(f"lacuna-lsp broke: {log.rstrip().splitlines()[-1]}")
