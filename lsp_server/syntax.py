@@ -10,15 +10,17 @@ from tree_sitter import Language, Node, Parser, Point, Tree
 from lsp_server.languages import grammar_of
 
 PARSE_SECONDS = 5.0
+# A tree takes some forty times its text's memory. A larger text is served as plain text.
+LARGEST_PARSED = 4 * 1024 * 1024
 _READ_BYTES = 65536
 
 
 def parse(source: bytes, language: str, old: Tree | None = None) -> Tree | None:
     """The tree of `source`, or None for a language without a grammar.
 
-    `old` is an earlier tree that went through `edited`, which makes parsing quick. None also comes back where
-    parsing takes longer than PARSE_SECONDS (some garbage is very slow to make sense of): callers then treat the
-    text as plain.
+    `old` is an earlier tree that went through `edited`, which makes parsing quick. None also comes back for more than LARGEST_PARSED
+    bytes, and where parsing takes longer than PARSE_SECONDS (some garbage is very slow to make sense of): callers then treat
+    the text as plain.
     """
     grammar = grammar_of(language)
     return None if grammar is None else _parse(source, grammar, old)
@@ -30,6 +32,8 @@ def parse_again(source: bytes, old: Tree) -> Tree | None:
 
 
 def _parse(source: bytes, grammar: Language, old: Tree | None) -> Tree | None:
+    if len(source) > LARGEST_PARSED:
+        return None
     deadline = time.monotonic() + PARSE_SECONDS
 
     def read(offset: int, point: Point) -> bytes:
