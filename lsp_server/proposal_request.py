@@ -36,8 +36,8 @@ class ProposalRequest:
 
 
 async def proposals_for(ls: LacunaServer, request: ProposalRequest) -> tuple[Proposal, ...]:
-    """The proposals, the likeliest first. None come, and the log has the reason, where the model has no fit one or is not
-    ready, or where the answer would come too late: a newer request of the kind or a change of the document makes it worthless.
+    """The proposals, the likeliest first. None come, and the log has the reason, where the model has no fit one or is not ready for who
+    types, or where the answer would come too late: a newer request of the kind or a change of the document makes it worthless.
 
     A single proposal is the likeliest text token by token (temperature 0): the same each time, so that it stays while one types on.
     Several are drawn by the settings.
@@ -85,7 +85,9 @@ def _why_not(ls: LacunaServer, request: ProposalRequest, *, replaced: bool) -> s
         return stale
     if not ls.inference.ready:
         ls.inference.wake()
-        return str(ls.inference.failure or "nothing yet, the model is still loading")
+        # Who asked waits for the model; who just types has gone on by then.
+        if ls.inference.failure is not None or request.typed:
+            return str(ls.inference.failure or "nothing yet, the model is still loading")
     return None
 
 

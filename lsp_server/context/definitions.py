@@ -102,7 +102,7 @@ def _shown(whole: Node, body: Node | None, language: Language) -> Iterator[Span]
         yield whole.start_byte, whole.end_byte
         return
     yield _header(whole, body)
-    first = body.named_child(0)
+    first = next(iter(body.named_children), None)  # a body that is still to be written has none
     if first is not None and not first.is_extra and _is_text(first, language) and first.start_point.row == first.end_point.row:
         yield first.start_byte, first.end_byte
 

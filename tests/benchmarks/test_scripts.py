@@ -21,6 +21,8 @@ SCRIPTS = (
     "context_parts",
     "surprise_map",
     "tied",
+    "editor",
+    "inline_threshold",
 )
 
 

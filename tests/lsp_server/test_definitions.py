@@ -106,6 +106,12 @@ def test_what_is_shown_of_definitions(language: str) -> None:
     assert shown == expected
 
 
+def test_a_body_that_is_still_to_be_written_is_no_trouble() -> None:
+    source = ("def f(" + "a, " * 200 + "):").encode()
+    ((name, (found,)),) = definitions(tree_of(source, "python"), source).items()
+    assert (name, found.spans) == (b"f", ((0, len(source)),))
+
+
 @pytest.mark.parametrize(
     ("language", "line", "expected"),
     [

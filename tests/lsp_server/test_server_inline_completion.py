@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable
 
 import pytest
@@ -58,9 +59,10 @@ def texts(items: list[types.InlineCompletionItem]) -> list[str]:
 
 
 def log(ed: Editor, kind: str = "inline") -> list[str]:
-    """What was logged of proposals so far."""
+    """What was logged of proposals so far, less the requests' numbers."""
     messages = [params.message for method, params in ed.heard if method == types.WINDOW_LOG_MESSAGE]
-    return [message.removeprefix(f"{kind}: ") for message in messages if message.startswith(f"{kind}: ")]
+    told = [message.removeprefix(f"{kind}: ") for message in messages if message.startswith(f"{kind}: ")]
+    return [re.sub(r" request=r\d+$", "", message) for message in told]
 
 
 def passes(ed: Editor) -> int:
@@ -344,10 +346,17 @@ async def test_while_the_model_is_loading_nothing_comes_and_nothing_waits() -> N
         assert texts(await ask(ed, document)) == ["items)"]
 
 
+async def test_who_asks_waits_for_the_model() -> None:
+    async with editor(settings=AT_ONCE) as ed:
+        document = ed.open(SURE)
+        assert "items)" in texts(await ask(ed, document, trigger=INVOKED))
+        assert not any("still loading" in message for message in log(ed))
+
+
 async def test_a_model_that_can_t_be_used_is_told_in_the_log_alone() -> None:
     async with editor("--model", "nowhere", settings=AT_ONCE) as ed:
-        await ed.until(types.WINDOW_SHOW_MESSAGE)
         document = ed.open(SURE)
+        await ed.until(types.WINDOW_SHOW_MESSAGE)
         assert await ask(ed, document) == []
         assert "nowhere" in log(ed)[-1]
         assert len(ed.messages()) == 1
