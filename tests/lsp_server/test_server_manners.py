@@ -186,25 +186,6 @@ async def test_the_log_s_level_is_a_setting_and_code_is_in_it_at_debug_alone() -
         assert not logged(ed)
 
 
-async def test_a_refused_fill_is_logged_without_the_code_that_its_reason_quotes() -> None:
-    # What a hot model writes between two operands is seldom fit to be shown, and now and then ends in time to be quoted.
-    async with editor(settings={"temperature": 2, "alternatives": 2}) as ed:
-        document = ed.open(f"def {SECRET}(a, b):\n    return a ___ b\n")
-        for seed in range(20):
-            ed.client.workspace_did_change_configuration(types.DidChangeConfigurationParams({"seed": seed}))
-            ed.heard.clear()
-            try:
-                await fill(ed, document)
-            except JsonRpcException as refusal:
-                if quotes := re.findall(r"(?:error|Python|follows it): (.+?) \(\d+ of \d+\)", refusal.message):
-                    break
-        else:
-            raise AssertionError("no refusal quotes a fill")
-        ended = await end_of(ed, "lacuna/fill")
-        assert "outcome=refused" in ended and "no fill was good enough to show: " in ended and " of " in ended
-        assert not any(quote in line for quote in quotes for line in logged(ed))
-
-
 async def test_code_does_not_get_into_stderr_by_default() -> None:
     for level, is_there in (("info", False), ("debug", True)):
         async with raw_client("--log-level", level) as client:
