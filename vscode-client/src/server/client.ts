@@ -1,0 +1,74 @@
+// One language client for one run of the server.
+import type { LogOutputChannel } from "vscode";
+import { window, workspace } from "vscode";
+import type { ClientCapabilities, DynamicFeature, LanguageClientOptions, Middleware, StaticFeature } from "vscode-languageclient/node";
+import { CloseAction, ErrorAction, ExecuteCommandRequest, LanguageClient, RevealOutputChannelOn } from "vscode-languageclient/node";
+import { reasonOf } from "../reasons";
+import type { ServerProcess } from "./process";
+
+/** Where documents may come from. The server sees their text as the editor has it, and needs no file. */
+const SCHEMES = ["file", "untitled", "vscode-vfs"] as const;
+
+class LacunaClient extends LanguageClient {
+  // The server's commands bear the names of ours, which do more.
+  override registerFeature(feature: StaticFeature | DynamicFeature<unknown>): void {
+    if (!("registrationType" in feature && feature.registrationType.method === ExecuteCommandRequest.method)) {
+      super.registerFeature(feature);
+    }
+  }
+
+  // The library's own pop-ups speak of requests and connections. What a person has to know is said by those who asked.
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
+  }
+}
+
+/** A client that is not started yet. `start` brings the process; `onClosed` is called once if the connection ends unasked. */
+export function createClient(log: LogOutputChannel, start: () => Promise<ServerProcess>, onClosed: () => void): LanguageClient {
+  const options: LanguageClientOptions = {
+    documentSelector: selector(),
+    outputChannel: log,
+    revealOutputChannelOn: RevealOutputChannelOn.Never,
+    initializationFailedHandler: () => false,
+    errorHandler: {
+      error: () => ({ action: ErrorAction.Continue, handled: true }),
+      closed: () => {
+        onClosed();
+        return { action: CloseAction.DoNotRestart, handled: true };
+      },
+    },
+    middleware,
+  };
+  const client = new LacunaClient("lacuna", "Lacuna", async () => (await start()).child, options);
+  client.registerFeature({
+    fillClientCapabilities: (capabilities: ClientCapabilities) => {
+      capabilities.experimental = { ...(capabilities.experimental as object | undefined), lacunaStatus: true };
+    },
+    initialize: () => undefined,
+    getState: () => ({ kind: "static" }),
+    clear: () => undefined,
+  });
+  return client;
+}
+
+/** The documents that Lacuna is for. */
+export function selector(): { scheme: string; language: string }[] {
+  const languages = workspace.getConfiguration("lacuna").get<string[]>("languages", []);
+  return SCHEMES.flatMap((scheme) => languages.map((language) => ({ scheme, language })));
+}
+
+const middleware: Middleware = {
+  // VS Code is silent about an action that brings no edit.
+  resolveCodeAction: async (action, token, next) => {
+    try {
+      return await next(action, token);
+    } catch (error) {
+      const reason = reasonOf(error);
+      if (reason !== undefined) {
+        void window.showWarningMessage(reason);
+      }
+      throw error;
+    }
+  },
+};
+
