@@ -9,6 +9,23 @@ import path from "node:path";
 // Machines of continuous integration are slow and busy; all waits end as soon as what they wait for is there.
 export const PATIENCE_MS = 60_000;
 
+// Nothing that moves, hides code or asks for something.
+const STEADY = {
+  "chat.commandCenter.enabled": false,
+  "editor.cursorBlinking": "solid",
+  "editor.minimap.enabled": false,
+  "extensions.ignoreRecommendations": true,
+  "files.autoSave": "off",
+  "git.enabled": false,
+  "security.workspace.trust.enabled": false,
+  "security.workspace.trust.startupPrompt": "never",
+  "telemetry.telemetryLevel": "off",
+  "update.mode": "none",
+  "workbench.reduceMotion": "on",
+  "workbench.startupEditor": "none",
+  "workbench.tips.enabled": false,
+};
+
 /** Ask again and again until the answer is truthy, and return it. `what` completes "there was no ...". */
 export async function until(what, ask, patience = PATIENCE_MS) {
   const end = Date.now() + patience;
@@ -99,8 +116,6 @@ export class Code {
   constructor(tools, home) {
     this.tools = tools;
     this.home = home;
-    this.settingsFile = path.join(home, "data/User/settings.json");
-    fs.mkdirSync(path.dirname(this.settingsFile), { recursive: true });
     fs.mkdirSync(path.join(home, "user"), { recursive: true });
   }
 
@@ -126,23 +141,17 @@ export class Code {
     }
   }
 
-  /** Settings of the user, for all windows; those that are not named go back to their defaults. */
+  /** Settings of the user and of the machine, for all windows; those that are not named go back to their defaults. */
   configure(settings) {
-    const steady = {
-      "workbench.reduceMotion": "on",
-      "workbench.startupEditor": "none",
-      "workbench.tips.enabled": false,
-      "chat.commandCenter.enabled": false,
-      "extensions.ignoreRecommendations": true,
-      "security.workspace.trust.startupPrompt": "never",
-      "telemetry.telemetryLevel": "off",
-      "update.mode": "none",
-      "git.enabled": false,
-      "editor.cursorBlinking": "solid",
-      "editor.minimap.enabled": false,
-      "files.autoSave": "off",
+    const all = Object.entries({ ...STEADY, ...settings });
+    const write = (folder, some) => {
+      fs.mkdirSync(path.join(this.home, "data", folder), { recursive: true });
+      fs.writeFileSync(path.join(this.home, "data", folder, "settings.json"), JSON.stringify(Object.fromEntries(some), null, 2));
     };
-    fs.writeFileSync(this.settingsFile, JSON.stringify({ ...steady, ...settings }, null, 2));
+    // In a window on a server, what may differ between machines is the server's.
+    const ours = (name) => name.startsWith("lacuna.");
+    write("User", all.filter(([name]) => !ours(name)));
+    write("Machine", all.filter(([name]) => ours(name)));
   }
 
   async start() {

@@ -16,6 +16,9 @@ const CODE = path.join(CACHE, "node_modules/code-server/lib/vscode");
 const LISTS = ["package.json", "package-lock.json", "setup.mjs"];
 const MINUTES_FOR_NPM = 5;
 
+/** Thrown where this machine lacks what is needed. */
+export class Skipped extends Error {}
+
 /** The path of a program, or undefined. */
 function program(...names) {
   for (const name of names) {
@@ -29,7 +32,7 @@ function program(...names) {
   return undefined;
 }
 
-/** Run npm, with its output on stderr. Throws an error with its last lines. */
+/** Run npm, with its output on stderr. Throws Skipped with its last lines: most often there is no network. */
 export function npm(folder, ...args) {
   const done = spawnSync("npm", [...args, "--no-audit", "--no-fund", "--loglevel=error"], {
     cwd: folder,
@@ -39,7 +42,7 @@ export function npm(folder, ...args) {
   process.stderr.write((done.stdout ?? "") + (done.stderr ?? ""));
   if (done.status !== 0) {
     const reason = done.error?.message ?? ((done.stderr ?? "") + (done.stdout ?? "")).trim().split("\n").slice(-6).join("\n");
-    throw new Error(`npm ${args.join(" ")} failed in ${folder}: ${reason}`);
+    throw new Skipped(`npm ${args.join(" ")} failed in ${folder}: ${reason}`);
   }
 }
 
@@ -49,15 +52,15 @@ function link(target, file) {
   fs.symlinkSync(target, file);
 }
 
-/** What the tests need of this machine; throws an error that names what is missing. */
+/** What the tests need of this machine; throws Skipped. */
 export function needs() {
   if (Number(process.versions.node.split(".")[0]) < 20) {
-    throw new Error(`Node.js is ${process.versions.node}; VS Code needs 20 or newer`);
+    throw new Skipped(`Node.js is ${process.versions.node}; VS Code needs 20 or newer`);
   }
   const chromium = program("chromium", "chromium-browser", "google-chrome");
   const ripgrep = program("rg");
   if (!chromium || !ripgrep || !program("npm")) {
-    throw new Error(`not installed: ${[chromium || "chromium", ripgrep || "ripgrep", program("npm") || "npm"].filter((name) => !name.includes("/")).join(", ")}`);
+    throw new Skipped(`not installed: ${[chromium || "chromium", ripgrep || "ripgrep", program("npm") || "npm"].filter((name) => !name.includes("/")).join(", ")}`);
   }
   return { chromium, ripgrep };
 }
