@@ -6,7 +6,7 @@ import { commands, EventEmitter, window } from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
 import { createClient } from "./client";
 import { CrashCounter } from "./crashes";
-import type { ServerCommand } from "./process";
+import type { Finding } from "./find";
 import { ServerProcess } from "./process";
 
 const START_MS = 60_000;
@@ -16,11 +16,8 @@ const END_MS = 1000;
 export type Condition =
   | { readonly kind: "missing"; readonly reason: string }
   | { readonly kind: "starting" }
-  | { readonly kind: "running" }
+  | { readonly kind: "running"; readonly outdated: string | undefined }
   | { readonly kind: "stopped"; readonly reason: string };
-
-/** A server to start, or why there is none. */
-export type Finding = ServerCommand | { readonly missing: string };
 
 interface Run {
   readonly client: LanguageClient;
@@ -115,7 +112,7 @@ export class Server {
     try {
       await startWithin(client, START_MS);
       if (!run.over) {
-        this.#become({ kind: "running" });
+        this.#become({ kind: "running", outdated: found.outdated });
       }
     } catch (error) {
       if (failure instanceof Error) {
