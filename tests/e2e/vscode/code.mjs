@@ -262,8 +262,18 @@ export class Window {
     }, places);
   }
 
-  /** The messages at the lower right. */
-  notifications() {
-    return this.page.locator(".notification-list-item-message").allInnerTexts();
+  /** Wait for a message at the lower right that contains `words`; return its whole text. */
+  message(words) {
+    return until(`message with "${words}"`, async () => {
+      const all = await this.page.locator(".notifications-toasts .notification-list-item-message").allInnerTexts();
+      return all.find((text) => text.includes(words));
+    });
+  }
+
+  /** Press a button of the message that contains `words`. */
+  async press(words, button) {
+    const toast = this.page.locator(".notifications-toasts .notification-toast", { hasText: words });
+    await toast.hover();
+    await toast.getByRole("button", { name: button }).click();
   }
 }

@@ -53,11 +53,16 @@ export class Stage {
       fs.mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
       fs.writeFileSync(path.join(folder, file), text);
     }
-    this.code.configure({ "lacuna.server.command": [this.server], "lacuna.seed": SEED, ...settings });
+    this.configure(settings);
     const window = await this.code.open(folder, size);
     window.folder = folder;
     this.#windows.set(name, window);
     return window;
+  }
+
+  /** Settings from now on, as `open` takes them. */
+  configure(settings) {
+    this.code.configure({ "lacuna.server.command": [this.server], "lacuna.seed": SEED, ...settings });
   }
 
   get windows() {
