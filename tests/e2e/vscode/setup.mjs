@@ -53,16 +53,13 @@ function link(target, file) {
 }
 
 /** What the tests need of this machine; throws Skipped. */
-export function needs() {
-  if (Number(process.versions.node.split(".")[0]) < 20) {
-    throw new Skipped(`Node.js is ${process.versions.node}; VS Code needs 20 or newer`);
+function needs() {
+  const found = { chromium: program("chromium", "chromium-browser", "google-chrome"), ripgrep: program("rg"), npm: program("npm") };
+  const missing = Object.keys(found).filter((name) => found[name] === undefined);
+  if (missing.length > 0) {
+    throw new Skipped(`not installed: ${missing.join(", ")}`);
   }
-  const chromium = program("chromium", "chromium-browser", "google-chrome");
-  const ripgrep = program("rg");
-  if (!chromium || !ripgrep || !program("npm")) {
-    throw new Skipped(`not installed: ${[chromium || "chromium", ripgrep || "ripgrep", program("npm") || "npm"].filter((name) => !name.includes("/")).join(", ")}`);
-  }
-  return { chromium, ripgrep };
+  return found;
 }
 
 /** Set up what isn't there yet. Returns where the server's script, the browser and its driver are. */
