@@ -1,16 +1,27 @@
 // The entry: puts the parts together.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { ExtensionContext } from "vscode";
+import type { CancellationToken, ExtensionContext } from "vscode";
 import { commands, window, workspace } from "vscode";
+import type { LanguageClient } from "vscode-languageclient/node";
 import { DidChangeConfigurationNotification } from "vscode-languageclient/node";
 import type { LacunaApi } from "./api";
 import { doctor } from "./doctor";
+import type { Target } from "./fill/filler";
+import { Filler } from "./fill/filler";
+import { Holes } from "./holes/holes";
+import { insertHole } from "./holes/insert";
+import { Lenses } from "./holes/lenses";
+import { Marks } from "./holes/marks";
+import { toggleInline, triggerInline } from "./inline";
 import { chooseModel } from "./model";
 import { findServer } from "./server/find";
 import { Server } from "./server/lifecycle";
 import { bundledWheel } from "./setup/environment";
 import { Setup } from "./setup/setup";
+import { StatusBar } from "./status/bar";
+import { showMenu } from "./status/menu";
+import { SurpriseMap } from "./surprise/map";
 
 let server: Server | undefined;
 
@@ -23,18 +34,46 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
     const command = workspace.getConfiguration("lacuna").get<string[]>("server.command", []);
     return findServer({ command, storage, wheel, platform: process.platform });
   };
-  const running = (server = new Server(log, find, () => undefined));
+  const running = (server = new Server(log, find, (client) => {
+    bar.listen(client);
+  }));
+  const bar = new StatusBar(running);
   const setup = new Setup(log, storage, wheel, context.globalState, running);
+  const filler = new Filler((token) => clientOrOffer(running, setup, token));
+  const map = new SurpriseMap(running);
+  const holes = new Holes(running);
+  bar.onModel(() => {
+    map.renew();
+  });
+  const command = (name: string, work: (...args: never[]) => unknown): void => {
+    context.subscriptions.push(commands.registerCommand(`lacuna.${name}`, work));
+  };
+  command("fill", () => filler.fill());
+  command("fillAll", () => filler.fillAll());
+  // What lenses and code actions call; it stands in no menu.
+  command("fillAt", (target: Target) => filler.fillAt(target));
+  command("insertHole", insertHole);
+  command("triggerInline", triggerInline);
+  command("toggleInline", toggleInline);
+  command("toggleSurpriseMap", () => {
+    map.toggle();
+  });
+  command("menu", () => showMenu(running, bar, map.visible));
+  command("chooseModel", chooseModel);
+  command("setUpServer", () => setup.run());
+  command("restartServer", () => running.restart());
+  command("doctor", () => doctor(log, find));
+  command("showLog", () => {
+    log.show();
+  });
   context.subscriptions.push(
     log,
+    bar,
+    map,
+    holes,
+    new Lenses(holes),
+    new Marks(holes, context.extensionUri),
     running.onDidChange((condition) => void setup.offer(condition)),
-    commands.registerCommand("lacuna.restartServer", () => running.restart()),
-    commands.registerCommand("lacuna.setUpServer", () => setup.run()),
-    commands.registerCommand("lacuna.doctor", () => doctor(log, find)),
-    commands.registerCommand("lacuna.chooseModel", chooseModel),
-    commands.registerCommand("lacuna.showLog", () => {
-      log.show();
-    }),
     workspace.onDidChangeConfiguration(async (event) => {
       if (event.affectsConfiguration("lacuna.server.command") || event.affectsConfiguration("lacuna.languages")) {
         await running.restart();
@@ -45,9 +84,27 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
     }),
   );
   void running.restart();
-  return { client: () => running.client, server: () => ({ ...running.condition, pid: running.pid }) };
+  return {
+    client: () => running.client,
+    server: () => ({ ...running.condition, pid: running.pid }),
+    status: () => bar.status,
+    surpriseMap: () => ({ visible: map.visible, levels: map.levels }),
+    fills: () => filler.open,
+  };
 }
 
 export async function deactivate(): Promise<void> {
   await server?.dispose();
+}
+
+/** The client once there is one. Where there is none, the person who wanted something of it is told why, and what can be done. */
+async function clientOrOffer(running: Server, setup: Setup, token: CancellationToken): Promise<LanguageClient | undefined> {
+  const client = await running.ready(token);
+  const { condition } = running;
+  if (client === undefined && condition.kind === "missing") {
+    void setup.insist(condition.reason);
+  } else if (client === undefined && condition.kind === "stopped") {
+    void running.offerRestart(condition.reason);
+  }
+  return client;
 }

@@ -3,11 +3,14 @@ import type { LogOutputChannel } from "vscode";
 import { window, workspace } from "vscode";
 import type { ClientCapabilities, DynamicFeature, LanguageClientOptions, Middleware, StaticFeature } from "vscode-languageclient/node";
 import { CloseAction, ErrorAction, ExecuteCommandRequest, LanguageClient, RevealOutputChannelOn } from "vscode-languageclient/node";
+import type { Target } from "../fill/filler";
 import { reasonOf } from "../reasons";
 import type { ServerProcess } from "./process";
 
 /** Where documents may come from. The server sees their text as the editor has it, and needs no file. */
 const SCHEMES = ["file", "untitled", "vscode-vfs"] as const;
+
+const CHOOSE = "lacuna.chooseFill";
 
 class LacunaClient extends LanguageClient {
   // The server's commands bear the names of ours, which do more.
@@ -58,6 +61,17 @@ export function selector(): { scheme: string; language: string }[] {
 }
 
 const middleware: Middleware = {
+  // The server would ask by a message which alternative to take; the list with its preview does that better.
+  provideCodeActions: async (document, range, context, token, next) => {
+    const actions = (await next(document, range, context, token)) ?? [];
+    for (const action of actions) {
+      if (action.command !== undefined && typeof action.command !== "string" && action.command.command === CHOOSE) {
+        const target: Target = { uri: document.uri, ranges: [range] };
+        action.command = { ...action.command, command: "lacuna.fillAt", arguments: [target] };
+      }
+    }
+    return actions;
+  },
   // VS Code is silent about an action that brings no edit.
   resolveCodeAction: async (action, token, next) => {
     try {

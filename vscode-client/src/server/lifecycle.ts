@@ -1,8 +1,8 @@
 // The server from its start to its end: found, started, watched, started again after a crash, and left alone after the third.
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Event, LogOutputChannel } from "vscode";
-import { commands, EventEmitter, window } from "vscode";
+import type { CancellationToken, Event, LogOutputChannel } from "vscode";
+import { commands, Disposable, EventEmitter, window } from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
 import { createClient } from "./client";
 import { CrashCounter } from "./crashes";
@@ -54,6 +54,27 @@ export class Server {
     return this.#condition.kind === "running" ? this.#run?.client : undefined;
   }
 
+  /** The client, once a server that is starting runs; undefined where it doesn't, or the wait is cancelled. */
+  async ready(token: CancellationToken): Promise<LanguageClient | undefined> {
+    if (this.#condition.kind === "starting") {
+      const listeners: Disposable[] = [];
+      await new Promise<void>((resolve) => {
+        listeners.push(
+          token.onCancellationRequested(() => {
+            resolve();
+          }),
+          this.onDidChange(({ kind }) => {
+            if (kind !== "starting") {
+              resolve();
+            }
+          }),
+        );
+      });
+      Disposable.from(...listeners).dispose();
+    }
+    return this.client;
+  }
+
   /** The process's number while there is one. */
   get pid(): number | undefined {
     return this.#run?.process?.child.pid;
@@ -66,6 +87,14 @@ export class Server {
       await this.#end();
       await this.#begin();
     });
+  }
+
+  /** Say why the server is off, and offer to start it. */
+  async offerRestart(reason: string): Promise<void> {
+    const chosen = await window.showErrorMessage(reason, "Restart", "Show Log");
+    if (chosen !== undefined) {
+      await commands.executeCommand(chosen === "Restart" ? "lacuna.restartServer" : "lacuna.showLog");
+    }
   }
 
   stop(): Promise<void> {
@@ -163,7 +192,7 @@ export class Server {
 
   #giveUp(reason: string): void {
     this.#become({ kind: "stopped", reason });
-    void offerRestart(reason);
+    void this.offerRestart(reason);
   }
 }
 
@@ -177,12 +206,5 @@ async function startWithin(client: LanguageClient, milliseconds: number): Promis
   } finally {
     late.abort();
     limit.catch(() => undefined);
-  }
-}
-
-async function offerRestart(reason: string): Promise<void> {
-  const chosen = await window.showErrorMessage(reason, "Restart", "Show Log");
-  if (chosen !== undefined) {
-    await commands.executeCommand(chosen === "Restart" ? "lacuna.restartServer" : "lacuna.showLog");
   }
 }

@@ -12,6 +12,11 @@ import { run } from "./run";
 const QUIET = "lacuna.offersNoSetup";
 const PROBE_MS = 20_000;
 
+const QUESTION =
+  "Lacuna needs its server, a small Python program. Set it up now, in an environment of its own? " +
+  "Its packages are fetched once; after that nothing uses the network.";
+const NO_WHEEL = "The setting lacuna.server.command can name one.";
+
 const SET_UP = "Set Up";
 const UPDATE = "Update";
 const OTHER_PYTHON = "Choose a Python…";
@@ -39,13 +44,26 @@ export class Setup {
       return;
     }
     this.#offered = true;
-    const [question, yes] =
-      outdated === undefined
-        ? ["Lacuna needs its server, a small Python program. Set it up now, in an environment of its own? Its packages are fetched once; after that nothing uses the network.", SET_UP]
-        : [`The server that is set up (${outdated}) is not the one that came with this version of Lacuna (${this.wheel.version}).`, UPDATE];
+    if (outdated === undefined) {
+      await this.#ask(QUESTION, SET_UP);
+    } else {
+      await this.#ask(`Lacuna's server (${outdated}) is another one than came with this version of the extension (${this.wheel.version}).`, UPDATE);
+    }
+  }
+
+  /** Say why there is no server, and offer to set it up, to somebody who wanted something of it. */
+  async insist(reason: string): Promise<void> {
+    if (this.wheel === undefined) {
+      void window.showErrorMessage(`Lacuna has no server: ${reason}. ${NO_WHEEL}`);
+    } else if (!this.#working) {
+      await this.#ask(QUESTION, SET_UP);
+    }
+  }
+
+  async #ask(question: string, yes: string): Promise<void> {
     const chosen = await window.showInformationMessage(question, yes, OTHER_PYTHON, NEVER);
     if (chosen === NEVER) {
-      await this.memory.update(QUIET, this.wheel.sha256);
+      await this.memory.update(QUIET, this.wheel?.sha256);
     } else if (chosen === OTHER_PYTHON) {
       await this.choosePython();
     } else if (chosen === yes) {
@@ -60,7 +78,7 @@ export class Setup {
       return;
     }
     if (wheel === undefined) {
-      void window.showErrorMessage("Lacuna: this copy of the extension carries no server; the setting lacuna.server.command can name one.");
+      void window.showErrorMessage(`Lacuna: this copy of the extension carries no server. ${NO_WHEEL}`);
       return;
     }
     this.#working = true;

@@ -1,0 +1,110 @@
+// "Lacuna: Fill": places of a document filled jointly, and the choice among the alternatives.
+import type { CancellationToken, TextEditor, Uri } from "vscode";
+import { languages, Range, window } from "vscode";
+import type { LanguageClient } from "vscode-languageclient/node";
+import type { Alternative } from "../protocol";
+import { selector } from "../server/client";
+import { choose } from "./picker";
+import { requestFill } from "./request";
+
+/** The list of alternatives that is open, for tests. */
+export interface OpenChoice {
+  readonly alternatives: readonly Alternative[];
+  readonly shown: number;
+}
+
+/** Places of a document that need not be the cursors'. */
+export interface Target {
+  readonly uri: Uri;
+  /** None: all holes. */
+  readonly ranges?: readonly Range[];
+}
+
+export class Filler {
+  #open: OpenChoice | undefined;
+
+  /** `client` waits for a server that is starting, and says so where there is none. */
+  constructor(private readonly client: (token: CancellationToken) => Promise<LanguageClient | undefined>) {}
+
+  get open(): OpenChoice | undefined {
+    return this.#open;
+  }
+
+  /** Fill at all cursors and selections of the active editor jointly. */
+  async fill(): Promise<void> {
+    const editor = served(window.activeTextEditor);
+    if (editor !== undefined) {
+      await this.#fill(editor, editor.selections);
+    }
+  }
+
+  /** Fill all holes of the active editor's file. */
+  async fillAll(): Promise<void> {
+    const editor = served(window.activeTextEditor);
+    if (editor !== undefined) {
+      await this.#fill(editor, undefined);
+    }
+  }
+
+  /** Fill what an action or a lens stands for. */
+  async fillAt({ uri, ranges }: Target): Promise<void> {
+    const editor = served(await window.showTextDocument(uri));
+    if (editor !== undefined) {
+      await this.#fill(editor, ranges);
+    }
+  }
+
+  async #fill(editor: TextEditor, ranges: readonly Range[] | undefined): Promise<void> {
+    const { document } = editor;
+    const asked = ranges?.map((range) => new Range(range.start, range.end));
+    const result = await requestFill({ document, ranges: asked, client: this.client });
+    if (result === undefined) {
+      return;
+    }
+    if (document.version !== result.version || document.isClosed) {
+      void window.showInformationMessage("Lacuna dropped the fill: the document changed meanwhile.");
+      return;
+    }
+    const choice = await choose({
+      editor,
+      result,
+      onShow: (shown) => {
+        this.#open = shown && { alternatives: result.alternatives, shown: result.alternatives.indexOf(shown) };
+      },
+    });
+    if (choice === "changed" || choice === "closed") {
+      void window.showInformationMessage(`Lacuna put its alternatives away: the document ${choice === "changed" ? "has changed" : "was closed"}.`);
+    } else if (choice !== "left") {
+      await keep(editor, choice.kept, result.version);
+    }
+  }
+}
+
+/** The editor, if it shows a document that Lacuna looks at; else undefined, and it is said. */
+function served(editor: TextEditor | undefined): TextEditor | undefined {
+  if (editor === undefined) {
+    void window.showInformationMessage("Lacuna: open a file, and set the cursor where code is missing.");
+    return undefined;
+  }
+  const { document } = editor;
+  if (languages.match(selector(), document) === 0) {
+    const what = `files of the language ${document.languageId}`;
+    void window.showInformationMessage(`Lacuna does not look at ${what}. The setting lacuna.languages says which languages it looks at.`);
+    return undefined;
+  }
+  return editor;
+}
+
+/** Make the edits as one step of undo. */
+async function keep(editor: TextEditor, { edits }: Alternative, version: number): Promise<void> {
+  const made =
+    editor.document.version === version &&
+    (await editor.edit((builder) => {
+      for (const { range, newText } of edits) {
+        builder.replace(new Range(range.start.line, range.start.character, range.end.line, range.end.character), newText);
+      }
+    }));
+  if (!made) {
+    void window.showWarningMessage("Lacuna: the editor did not take the fill, for the document has changed or is read-only.");
+  }
+}

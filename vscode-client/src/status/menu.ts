@@ -1,0 +1,25 @@
+// The menu behind the status bar's item.
+import type { QuickPickItem } from "vscode";
+import { commands, languages, QuickPickItemKind, window, workspace } from "vscode";
+import { selector } from "../server/client";
+import type { Server } from "../server/lifecycle";
+import type { MenuItem } from "./items";
+import { menuItems } from "./items";
+import { statusText } from "./text";
+import type { StatusBar } from "./bar";
+
+/** Show it and do what is chosen. */
+export async function showMenu(server: Server, bar: StatusBar, surpriseMap: boolean): Promise<void> {
+  const { condition } = server;
+  const document = window.activeTextEditor?.document;
+  const served = document !== undefined && languages.match(selector(), document) > 0;
+  const inline = workspace.getConfiguration("lacuna").get<boolean>("inlineCompletion", false);
+  const groups = menuItems({ condition: condition.kind, served, surpriseMap, inline });
+  const separator: QuickPickItem = { label: "", kind: QuickPickItemKind.Separator };
+  const items: (QuickPickItem | (QuickPickItem & MenuItem))[] = groups.flatMap((group, index) => (index === 0 ? group : [separator, ...group]));
+  const { details } = statusText(condition, bar.status);
+  const chosen = await window.showQuickPick(items, { title: "Lacuna", placeHolder: details.join(" ") });
+  if (chosen !== undefined && "command" in chosen) {
+    await commands.executeCommand(chosen.command, ...(chosen.argument === undefined ? [] : [chosen.argument]));
+  }
+}
