@@ -264,10 +264,22 @@ export class Window {
 
   /** Wait for a message at the lower right that contains `words`; return its whole text. */
   message(words) {
-    return until(`message with "${words}"`, async () => {
-      const all = await this.page.locator(".notifications-toasts .notification-list-item-message").allInnerTexts();
-      return all.find((text) => text.includes(words));
-    });
+    return until(`message with "${words}"`, async () => (await this.messages()).find((text) => text.includes(words)));
+  }
+
+  /** All messages at the lower right. */
+  messages() {
+    return this.page.locator(".notifications-toasts .notification-list-item-message").allInnerTexts();
+  }
+
+  /** What decorations add to the visible text of the active editor, in the order of the text. */
+  decorations() {
+    return this.page.locator(".editor-instance .view-line span span").evaluateAll((spans) =>
+      spans
+        .flatMap((span) => ["::before", "::after"].map((pseudo) => getComputedStyle(span, pseudo).content))
+        .filter((content) => content.startsWith('"') && content !== '""')
+        .map((content) => JSON.parse(content)),
+    );
   }
 
   /** Press a button of the message that contains `words`. */

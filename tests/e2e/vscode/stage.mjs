@@ -86,6 +86,16 @@ export function serverOf(window) {
   return window.host((vscode) => vscode.extensions.getExtension("lacuna.lacuna")?.exports?.server());
 }
 
+/** The open list of alternatives, `{alternatives, shown}`; null while there is none. */
+export function fills(window) {
+  return window.host((vscode) => vscode.extensions.getExtension("lacuna.lacuna").exports.fills());
+}
+
+/** What the server last said of its model: `{state, model, device}`. */
+export function statusOf(window) {
+  return window.host((vscode) => vscode.extensions.getExtension("lacuna.lacuna")?.exports?.status());
+}
+
 /** Wait until a server runs that is not the one of `before`. */
 export function untilServing(window, before) {
   return until("running server", async () => {
