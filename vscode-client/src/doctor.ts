@@ -1,9 +1,8 @@
 // `lacuna doctor`, with the very server that the editor uses, into the log.
-import { basename, dirname, join } from "node:path";
 import type { LogOutputChannel } from "vscode";
 import { ProgressLocation, window, workspace } from "vscode";
 import type { Finding } from "./server/find";
-import { isolated } from "./setup/environment";
+import { doctorOf } from "./server/find";
 import { run } from "./setup/run";
 
 const DOCTOR_MS = 120_000;
@@ -39,14 +38,4 @@ export async function doctor(log: LogOutputChannel, find: () => Promise<Finding>
       }
     }
   });
-}
-
-/** How the command `lacuna` is called that belongs to a server's program; undefined where that can't be told. */
-export function doctorOf(program: string, args: readonly string[]): { program: string; args: string[] } | undefined {
-  if (args[0] === "-I" && args[1] === "-c") {
-    return { program, args: isolated("lsp_server.cli") };
-  }
-  const [, suffix] = /^lacuna-lsp(\.exe)?$/.exec(basename(program)) ?? [];
-  const name = `lacuna${suffix ?? ""}`;
-  return /^lacuna-lsp(\.exe)?$/.test(basename(program)) ? { program: program === basename(program) ? name : join(dirname(program), name), args: [] } : undefined;
 }

@@ -76,6 +76,7 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
     running.onDidChange((condition) => void setup.offer(condition)),
     workspace.onDidChangeConfiguration(async (event) => {
       if (event.affectsConfiguration("lacuna.server.command") || event.affectsConfiguration("lacuna.languages")) {
+        await tellLanguages();
         await running.restart();
       } else if (event.affectsConfiguration("lacuna")) {
         // The server then asks for what it wants to know.
@@ -83,6 +84,7 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
       }
     }),
   );
+  await tellLanguages();
   void running.restart();
   return {
     client: () => running.client,
@@ -95,6 +97,12 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
 
 export async function deactivate(): Promise<void> {
   await server?.dispose();
+}
+
+/** Let the manifest's conditions know which languages Lacuna looks at. */
+async function tellLanguages(): Promise<void> {
+  const languages = workspace.getConfiguration("lacuna").get<string[]>("languages", []);
+  await commands.executeCommand("setContext", "lacuna.languages", languages);
 }
 
 /** The client once there is one. Where there is none, the person who wanted something of it is told why, and what can be done. */

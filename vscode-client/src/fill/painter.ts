@@ -1,11 +1,13 @@
 // Shows an alternative in the editor by decorations: the text itself stays as it is, so that there is nothing to restore.
 import type { TextEditor } from "vscode";
-import { Position, Range, ThemeColor, window } from "vscode";
+import { Position, Range, TextEditorRevealType, ThemeColor, window } from "vscode";
 import type { Alternative } from "../protocol";
 import type { Shown } from "./preview";
 import { shownRows } from "./preview";
 
 const DEFAULT_TAB = 4;
+/** How many lines the list may hide. */
+const LINES_COVERED = 8;
 
 export class Painter {
   readonly #hidden = window.createTextEditorDecorationType({ textDecoration: "none; display: none" });
@@ -20,9 +22,18 @@ export class Painter {
     const covered = edits.map(({ range }) => new Range(range.start.line, range.start.character, range.end.line, range.end.character));
     this.editor.setDecorations(this.#hidden, covered.filter((range) => !range.isEmpty));
     this.editor.setDecorations(this.#shown, replacements.flatMap((replacement) => shownRows(replacement, tabSize)).map(decoration));
-    const [first] = covered;
-    if (first !== undefined && !this.editor.visibleRanges.some((visible) => visible.contains(first.start))) {
-      this.editor.revealRange(first);
+  }
+
+  /** Bring the first of the places into view, if it is out of it or under the list, which covers the top of the editor. */
+  reveal({ edits }: Alternative): void {
+    const [first] = edits;
+    const [visible] = this.editor.visibleRanges;
+    if (first === undefined || visible === undefined) {
+      return;
+    }
+    const { line } = first.range.start;
+    if (line < visible.start.line + LINES_COVERED || line > visible.end.line) {
+      this.editor.revealRange(new Range(line, 0, line, 0), TextEditorRevealType.InCenter);
     }
   }
 

@@ -59,7 +59,11 @@ export async function choose({ editor, result, onShow }: Choosing): Promise<Choi
           }
         }),
       );
-      show(picker.items[0]);
+      const [first] = picker.items;
+      if (first !== undefined) {
+        painter.reveal(first.alternative);
+        show(first);
+      }
       picker.show();
     });
   } finally {

@@ -11,7 +11,7 @@ export function levelOf(bits: number): number {
 /** Text of one line and the signs of the levels, for the status bar. */
 export function legend(): string {
   const shades = ["░", "▒", "▓", "█"];
-  return `${LEVELS.map((least, index) => `${shades[index] ?? ""}${least}`).join(" ")} bits`;
+  return `${LEVELS.map((least, index) => `${shades[index] ?? ""}\u2009${least}`).join(" ")} bits`;
 }
 
 export interface Scored {

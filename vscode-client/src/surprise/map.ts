@@ -1,5 +1,5 @@
 // The surprise map: how unexpected the visible code is, painted in the steps of one colour.
-import type { TextEditor, TextEditorDecorationType } from "vscode";
+import type { TextDocument, TextEditor, TextEditorDecorationType } from "vscode";
 import { CancellationTokenSource, Disposable, languages, MarkdownString, Range, StatusBarAlignment, ThemeColor, window, workspace } from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
 import { ProgressType } from "vscode-languageclient/node";
@@ -151,11 +151,10 @@ export class SurpriseMap {
   }
 
   #paint(editor: TextEditor, tokens: readonly SurprisingToken[]): void {
-    const painted = tokens.flatMap((token) => {
-      const { start, end } = token.range;
-      const range = new Range(start.line, start.character, end.line, end.character);
-      return levelOf(token.bits) > 0 && editor.document.getText(range).trim() !== "" ? [{ bits: token.bits, range }] : [];
-    });
+    const painted = tokens
+      .filter(({ bits }) => levelOf(bits) > 0)
+      .map(({ bits, range }) => ({ bits, range: inked(editor.document, range) }))
+      .filter(({ range }) => !range.isEmpty);
     const levels = byLevel(painted);
     for (const [index, type] of this.#types.entries()) {
       editor.setDecorations(type, levels[index]?.map(({ range }) => range) ?? []);
@@ -185,6 +184,15 @@ function aroundVisible(editor: TextEditor): Range {
   const first = Math.max(0, (visible[0]?.start.line ?? 0) - MARGIN);
   const last = Math.min(editor.document.lineCount - 1, (visible.at(-1)?.end.line ?? 0) + MARGIN);
   return new Range(first, 0, last, editor.document.lineAt(last).range.end.character);
+}
+
+/** A token's place without the spaces at its ends, which would look like code when they are underlined. */
+function inked(document: TextDocument, { start, end }: SurprisingToken["range"]): Range {
+  const range = new Range(start.line, start.character, end.line, end.character);
+  const text = document.getText(range);
+  const offset = document.offsetAt(range.start);
+  const lead = text.length - text.trimStart().length;
+  return new Range(document.positionAt(offset + lead), document.positionAt(offset + Math.max(lead, text.trimEnd().length)));
 }
 
 /** One colour in steps of opacity, which needs no telling of hues apart; the strongest are underlined besides. */
