@@ -1,8 +1,8 @@
 // Writes lacuna.vsix: the bundled client, the Python wheel of the server that it sets up, pictures and licence.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const CLIENT = join(ROOT, "vscode-client");
@@ -31,13 +31,12 @@ function python() {
   return process.env.PYTHON ?? (existsSync(inside) ? inside : WINDOWS ? "python" : "python3");
 }
 
-// Those that the walkthrough shows; without them it stays text.
+// Those that the walkthrough shows.
 function copyPictures() {
-  const wanted = JSON.parse(readFileSync("package.json", "utf8")).contributes.walkthroughs.flatMap(({ steps }) => steps)
-    .flatMap(({ media }) => media.image ?? []).filter((path) => path.startsWith("media/walkthrough/"));
-  mkdirSync("media/walkthrough", { recursive: true });
-  for (const path of wanted) {
-    copyFileSync(join(PICTURES, path.slice("media/walkthrough/".length)), path);
+  const steps = JSON.parse(readFileSync("package.json", "utf8")).contributes.walkthroughs.flatMap((walkthrough) => walkthrough.steps);
+  const shown = new Set(steps.flatMap(({ media }) => Object.values(media.image ?? {})));
+  for (const path of shown) {
+    copyFileSync(join(PICTURES, basename(path)), path);
   }
 }
 

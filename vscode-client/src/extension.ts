@@ -7,6 +7,7 @@ import type { LanguageClient } from "vscode-languageclient/node";
 import { DidChangeConfigurationNotification } from "vscode-languageclient/node";
 import type { LacunaApi } from "./api";
 import { doctor } from "./doctor";
+import { openExample } from "./example";
 import type { Target } from "./fill/filler";
 import { Filler } from "./fill/filler";
 import { Holes } from "./holes/holes";
@@ -58,6 +59,7 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
   command("toggleSurpriseMap", () => {
     map.toggle();
   });
+  command("openExample", openExample);
   command("menu", () => showMenu(running, bar, map.visible));
   command("chooseModel", chooseModel);
   command("setUpServer", () => setup.run());
@@ -73,7 +75,10 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
     holes,
     new Lenses(holes),
     new Marks(holes, context.extensionUri),
-    running.onDidChange((condition) => void setup.offer(condition)),
+    running.onDidChange((condition) => {
+      void commands.executeCommand("setContext", "lacuna.running", condition.kind === "running");
+      void setup.offer(condition);
+    }),
     workspace.onDidChangeConfiguration(async (event) => {
       if (event.affectsConfiguration("lacuna.server.command") || event.affectsConfiguration("lacuna.languages")) {
         await tellLanguages();

@@ -1,15 +1,14 @@
 // Typing the marker at every cursor.
-import { window, workspace } from "vscode";
-
-const MARKER = "___";
+import { window } from "vscode";
+import { marker } from "../marker";
 
 /** Put a hole in the place of every selection, and the cursors behind them. */
 export async function insertHole(): Promise<void> {
   const editor = window.activeTextEditor;
-  const marker = workspace.getConfiguration("lacuna").get<string | null>("marker") ?? MARKER;
+  const hole = marker();
   await editor?.edit((builder) => {
     for (const selection of editor.selections) {
-      builder.replace(selection, marker);
+      builder.replace(selection, hole);
     }
   });
 }
