@@ -38,11 +38,12 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
   const running = (server = new Server(log, find, (client) => {
     bar.listen(client);
   }));
-  const bar = new StatusBar(running);
+  const { version } = context.extension.packageJSON as { version: string };
+  const bar = new StatusBar(running, version);
   const setup = new Setup(log, storage, wheel, context.globalState, running);
   const filler = new Filler((token) => clientOrOffer(running, setup, token));
-  const map = new SurpriseMap(running);
   const holes = new Holes(running);
+  const map = new SurpriseMap(running, holes);
   bar.onModel(() => {
     map.renew();
   });

@@ -16,7 +16,7 @@ function result(ways: number, holes: number, refused: string[] = []): FillResult
 
 test("a row has the texts and their likelihood", () => {
   assert.deepEqual(labelOf(alternative(2)), { label: "x · x", description: "log-likelihood −3.21 · 1.05 bits/token" });
-  assert.equal(labelOf(alternative(1, ["indentation", "trailing space"])).detail, "mended: indentation, trailing space");
+  assert.equal(labelOf(alternative(1, ["indentation", "trailing_space"])).detail, "mended: indentation, trailing space");
 });
 
 test("the title counts holes and ways", () => {

@@ -10,7 +10,7 @@ export interface Label {
 /** One row of the list. */
 export function labelOf({ preview, logLikelihood, bitsPerToken, mended }: Alternative): Label {
   const description = `log-likelihood ${number(logLikelihood)} · ${number(bitsPerToken)} bits/token`;
-  return mended.length === 0 ? { label: preview, description } : { label: preview, description, detail: `mended: ${mended.join(", ")}` };
+  return mended.length === 0 ? { label: preview, description } : { label: preview, description, detail: `mended: ${mended.join(", ").replaceAll("_", " ")}` };
 }
 
 /** The list's title. */

@@ -28,7 +28,7 @@ export async function choose({ editor, result, onShow }: Choosing): Promise<Choi
   picker.title = titleOf(result);
   picker.placeholder = placeholderOf(result);
   picker.matchOnDescription = true;
-  picker.items = result.alternatives.map((alternative) => ({ ...labelOf(alternative), alternative, alwaysShow: true }));
+  picker.items = result.alternatives.map((alternative) => ({ ...labelOf(alternative), alternative }));
   const show = (item: Item | undefined): void => {
     if (item !== undefined) {
       painter.show(item.alternative);

@@ -1,15 +1,13 @@
-// Asking the server for a fill, with progress and cancel.
-import { setTimeout as delay } from "node:timers/promises";
-import type { CancellationToken, Progress, Range, TextDocument } from "vscode";
-import { CancellationTokenSource, ProgressLocation, window } from "vscode";
+// Asking the server for a fill.
+import type { CancellationToken, Range, TextDocument } from "vscode";
+import { window } from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
 import { WorkDoneProgress } from "vscode-languageclient/node";
+import type { Work } from "../progress";
+import { withPatience } from "../progress";
 import type { FillResult } from "../protocol";
 import * as protocol from "../protocol";
 import { reasonOf } from "../reasons";
-
-/** Most fills are there sooner, and a notification stays for a while even where it has nothing more to say. */
-const PATIENCE_MS = 600;
 
 let requests = 0;
 
@@ -22,52 +20,35 @@ export interface Asking {
 }
 
 /** The alternatives for the document as it is now; undefined where there are none, and the person was told why, if it wasn't their wish. */
-export async function requestFill(asking: Asking): Promise<FillResult | undefined> {
-  const source = new CancellationTokenSource();
-  let show: Progress<{ message: string }> | undefined;
-  const answer = ask(asking, source.token, (message) => show?.report({ message }));
-  try {
-    const isThere = await Promise.race([answer.then(() => true), delay(PATIENCE_MS, false)]);
-    if (!isThere) {
-      const options = { location: ProgressLocation.Notification, title: "Lacuna is filling", cancellable: true };
-      await window.withProgress(options, async (progress, token) => {
-        show = progress;
-        token.onCancellationRequested(() => {
-          source.cancel();
-        });
-        await answer;
-      });
-    }
-    return await answer;
-  } finally {
-    source.dispose();
-  }
+export function requestFill(asking: Asking): Promise<FillResult | undefined> {
+  return withPatience("Lacuna is filling", ask(asking));
 }
 
-async function ask(asking: Asking, token: CancellationToken, onProgress: (message: string) => void): Promise<FillResult | undefined> {
-  const { document, ranges } = asking;
+function ask({ document, ranges, client: ready }: Asking): Work<FillResult | undefined> {
   const { version } = document;
-  const client = await asking.client(token);
-  if (client === undefined) {
-    return undefined;
-  }
-  const workDoneToken = `lacuna-fill-${++requests}`;
-  const listener = client.onProgress(WorkDoneProgress.type, workDoneToken, (value) => {
-    if (value.kind === "report" && value.message !== undefined) {
-      onProgress(value.message);
+  return async (token, report) => {
+    const client = await ready(token);
+    if (client === undefined) {
+      return undefined;
     }
-  });
-  const asked = ranges?.map((range) => client.code2ProtocolConverter.asRange(range));
-  const uri = client.code2ProtocolConverter.asUri(document.uri);
-  try {
-    return await client.sendRequest(protocol.fill, { textDocument: { uri }, version, ...(asked && { ranges: asked }), workDoneToken }, token);
-  } catch (error) {
-    const reason = reasonOf(error);
-    if (reason !== undefined && !token.isCancellationRequested) {
-      void window.showWarningMessage(reason);
+    const workDoneToken = `lacuna-fill-${++requests}`;
+    const listener = client.onProgress(WorkDoneProgress.type, workDoneToken, (value) => {
+      if (value.kind === "report" && value.message !== undefined) {
+        report(value.message);
+      }
+    });
+    const asked = ranges?.map((range) => client.code2ProtocolConverter.asRange(range));
+    const uri = client.code2ProtocolConverter.asUri(document.uri);
+    try {
+      return await client.sendRequest(protocol.fill, { textDocument: { uri }, version, ...(asked && { ranges: asked }), workDoneToken }, token);
+    } catch (error) {
+      const reason = reasonOf(error);
+      if (reason !== undefined && !token.isCancellationRequested) {
+        void window.showWarningMessage(reason);
+      }
+      return undefined;
+    } finally {
+      listener.dispose();
     }
-    return undefined;
-  } finally {
-    listener.dispose();
-  }
+  };
 }

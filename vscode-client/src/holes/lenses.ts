@@ -2,7 +2,7 @@
 import type { CodeLensProvider, Event, TextDocument } from "vscode";
 import { CodeLens, Disposable, EventEmitter, languages, Range, workspace } from "vscode";
 import type { Target } from "../fill/filler";
-import { selector } from "../server/client";
+import { SCHEMES } from "../server/client";
 import type { Holes } from "./holes";
 import { planLenses } from "./lines";
 
@@ -13,7 +13,7 @@ export class Lenses implements CodeLensProvider {
   constructor(private readonly holes: Holes) {
     this.#listeners = Disposable.from(
       this.#changed,
-      languages.registerCodeLensProvider(selector(), this),
+      languages.registerCodeLensProvider(SCHEMES.map((scheme) => ({ scheme })), this),
       holes.onDidChange(() => {
         this.#changed.fire();
       }),

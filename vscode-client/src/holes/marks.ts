@@ -1,6 +1,6 @@
 // Marks holes in the text and beside the lines.
 import type { TextEditor } from "vscode";
-import { Disposable, OverviewRulerLane, ThemeColor, Uri, window } from "vscode";
+import { DecorationRangeBehavior, Disposable, OverviewRulerLane, ThemeColor, Uri, window } from "vscode";
 import type { Holes } from "./holes";
 
 export class Marks {
@@ -16,6 +16,7 @@ export class Marks {
       gutterIconSize: "contain",
       overviewRulerColor: new ThemeColor("lacuna.holeBorder"),
       overviewRulerLane: OverviewRulerLane.Center,
+      rangeBehavior: DecorationRangeBehavior.ClosedClosed,
     });
     const paint = (editor: TextEditor): void => {
       const found = holes.of(editor.document);

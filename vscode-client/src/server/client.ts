@@ -4,11 +4,12 @@ import { window, workspace } from "vscode";
 import type { ClientCapabilities, DynamicFeature, LanguageClientOptions, Middleware, StaticFeature } from "vscode-languageclient/node";
 import { CloseAction, ErrorAction, ExecuteCommandRequest, LanguageClient, RevealOutputChannelOn } from "vscode-languageclient/node";
 import type { Target } from "../fill/filler";
+import { withPatience } from "../progress";
 import { reasonOf } from "../reasons";
 import type { ServerProcess } from "./process";
 
 /** Where documents may come from. The server sees their text as the editor has it, and needs no file. */
-const SCHEMES = ["file", "untitled", "vscode-vfs"] as const;
+export const SCHEMES = ["file", "untitled", "vscode-vfs"] as const;
 
 const CHOOSE = "lacuna.chooseFill";
 
@@ -72,10 +73,10 @@ const middleware: Middleware = {
     }
     return actions;
   },
-  // VS Code is silent about an action that brings no edit.
+  // VS Code shows neither that it waits for an action's edit, nor why none has come.
   resolveCodeAction: async (action, token, next) => {
     try {
-      return await next(action, token);
+      return await withPatience(action.title, async (cancel) => next(action, cancel), token);
     } catch (error) {
       const reason = reasonOf(error);
       if (reason !== undefined) {
@@ -85,4 +86,3 @@ const middleware: Middleware = {
     }
   },
 };
-

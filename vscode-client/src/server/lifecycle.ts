@@ -12,11 +12,11 @@ import { ServerProcess } from "./process";
 const START_MS = 60_000;
 const END_MS = 1000;
 
-/** What there is of a server. `reason` is a sentence for a person. */
+/** What there is of a server. `reason` is a sentence for a person; `outdated` as in `Finding`. */
 export type Condition =
   | { readonly kind: "missing"; readonly reason: string }
   | { readonly kind: "starting" }
-  | { readonly kind: "running"; readonly outdated: string | undefined }
+  | { readonly kind: "running"; readonly version: string | undefined; readonly outdated: string | undefined }
   | { readonly kind: "stopped"; readonly reason: string };
 
 interface Run {
@@ -83,6 +83,7 @@ export class Server {
   /** Start, or start again; crashes of before are forgiven. */
   restart(): Promise<void> {
     this.#crashes.forgive();
+    this.#interrupt();
     return this.#inTurn(async () => {
       await this.#end();
       await this.#begin();
@@ -98,12 +99,22 @@ export class Server {
   }
 
   stop(): Promise<void> {
+    this.#interrupt();
     return this.#inTurn(() => this.#end());
   }
 
   async dispose(): Promise<void> {
     await this.stop();
     this.#changed.dispose();
+  }
+
+  /** End a start that is under way, which may never come to an end by itself. */
+  #interrupt(): void {
+    const run = this.#run;
+    if (this.#condition.kind === "starting" && run?.process !== undefined) {
+      run.over = true;
+      run.process.child.kill();
+    }
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
@@ -141,9 +152,12 @@ export class Server {
     try {
       await startWithin(client, START_MS);
       if (!run.over) {
-        this.#become({ kind: "running", outdated: found.outdated });
+        this.#become({ kind: "running", version: client.initializeResult?.serverInfo?.version, outdated: found.outdated });
       }
     } catch (error) {
+      if (run.over) {
+        return;
+      }
       if (failure instanceof Error) {
         run.over = true;
         this.#giveUp(`Lacuna's server can't be started: ${failure.message}.`);

@@ -5,6 +5,7 @@ import type { StatusParams } from "../protocol";
 import * as protocol from "../protocol";
 import { selector } from "../server/client";
 import type { Server } from "../server/lifecycle";
+import type { StatusText } from "./text";
 import { statusText } from "./text";
 
 /** Most requests are over sooner; a sign that blinks at each would only disturb. */
@@ -17,7 +18,10 @@ export class StatusBar {
   #busy: NodeJS.Timeout | undefined;
   #onModel: (() => void) | undefined;
 
-  constructor(private readonly server: Server) {
+  constructor(
+    private readonly server: Server,
+    private readonly version: string,
+  ) {
     this.#item.name = "Lacuna";
     this.#item.command = "lacuna.menu";
     this.#listeners = Disposable.from(
@@ -38,6 +42,11 @@ export class StatusBar {
   /** What the server last said of its model. */
   get status(): StatusParams | undefined {
     return this.#status;
+  }
+
+  /** What the item says. */
+  get words(): StatusText {
+    return statusText(this.server.condition, this.#status, this.version);
   }
 
   /** Call back when another model answers from now on. */
@@ -65,7 +74,7 @@ export class StatusBar {
   }
 
   #show(): void {
-    const { text, details, severity } = statusText(this.server.condition, this.#status);
+    const { text, details, severity } = this.words;
     this.#item.text = text;
     const tooltip = new MarkdownString([...details, "A click opens the menu."].join("\n\n"));
     this.#item.tooltip = tooltip;

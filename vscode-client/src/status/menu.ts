@@ -5,7 +5,6 @@ import { selector } from "../server/client";
 import type { Server } from "../server/lifecycle";
 import type { MenuItem } from "./items";
 import { menuItems } from "./items";
-import { statusText } from "./text";
 import type { StatusBar } from "./bar";
 
 /** Show it and do what is chosen. */
@@ -17,8 +16,7 @@ export async function showMenu(server: Server, bar: StatusBar, surpriseMap: bool
   const groups = menuItems({ condition: condition.kind, served, surpriseMap, inline });
   const separator: QuickPickItem = { label: "", kind: QuickPickItemKind.Separator };
   const items: (QuickPickItem | (QuickPickItem & MenuItem))[] = groups.flatMap((group, index) => (index === 0 ? group : [separator, ...group]));
-  const { details } = statusText(condition, bar.status);
-  const chosen = await window.showQuickPick(items, { title: "Lacuna", placeHolder: details.join(" ") });
+  const chosen = await window.showQuickPick(items, { title: "Lacuna", placeHolder: bar.words.details.join(" ") });
   if (chosen !== undefined && "command" in chosen) {
     await commands.executeCommand(chosen.command, ...(chosen.argument === undefined ? [] : [chosen.argument]));
   }

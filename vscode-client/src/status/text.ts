@@ -9,8 +9,8 @@ export interface StatusText {
   readonly severity: "none" | "warning" | "error";
 }
 
-/** The words for what there is of a server and, while one runs, for what it last said of its model. */
-export function statusText(condition: Condition, status: StatusParams | undefined): StatusText {
+/** The words for what there is of a server and, while one runs, for what it last said of its model. `version` is the extension's. */
+export function statusText(condition: Condition, status: StatusParams | undefined, version: string): StatusText {
   switch (condition.kind) {
     case "missing":
       return { text: "$(warning) Lacuna: not set up", details: [`There is no server: ${condition.reason}.`], severity: "warning" };
@@ -19,8 +19,13 @@ export function statusText(condition: Condition, status: StatusParams | undefine
     case "stopped":
       return { text: "$(error) Lacuna: stopped", details: [condition.reason], severity: "error" };
     case "running":
-      return ofModel(status);
+      return withVersion(ofModel(status), condition.version, version);
   }
+}
+
+function withVersion(text: StatusText, server: string | undefined, extension: string): StatusText {
+  const other = `The server's version is ${server ?? "unknown"}, the extension's ${extension}.`;
+  return server === extension ? text : { ...text, details: [...text.details, other] };
 }
 
 function ofModel(status: StatusParams | undefined): StatusText {

@@ -1,10 +1,11 @@
 // The surprise map: how unexpected the visible code is, painted in the steps of one colour.
 import type { TextDocument, TextEditor, TextEditorDecorationType } from "vscode";
-import { CancellationTokenSource, Disposable, languages, MarkdownString, Range, StatusBarAlignment, ThemeColor, window, workspace } from "vscode";
+import { CancellationTokenSource, DecorationRangeBehavior, Disposable, languages, MarkdownString, Range, StatusBarAlignment, ThemeColor, window, workspace } from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
 import { ProgressType } from "vscode-languageclient/node";
 import { Debounced } from "../debounced";
 import type { SurprisePart, SurprisingToken } from "../protocol";
+import type { Holes } from "../holes/holes";
 import * as protocol from "../protocol";
 import { reasonOf } from "../reasons";
 import { selector } from "../server/client";
@@ -27,7 +28,10 @@ export class SurpriseMap {
   #visible = false;
   #counts = new Map<TextEditor, number[]>();
 
-  constructor(private readonly server: Server) {
+  constructor(
+    private readonly server: Server,
+    private readonly holes: Holes,
+  ) {
     this.#types = LEVELS.map((_, index) => decorationOf(index + 1));
     this.#legend.name = "Lacuna: legend of the surprise map";
     this.#legend.command = "lacuna.toggleSurpriseMap";
@@ -151,10 +155,12 @@ export class SurpriseMap {
   }
 
   #paint(editor: TextEditor, tokens: readonly SurprisingToken[]): void {
+    // A marker is no code: that it surprises says nothing.
+    const holes = this.holes.of(editor.document)?.ranges ?? [];
     const painted = tokens
       .filter(({ bits }) => levelOf(bits) > 0)
       .map(({ bits, range }) => ({ bits, range: inked(editor.document, range) }))
-      .filter(({ range }) => !range.isEmpty);
+      .filter(({ range }) => !range.isEmpty && !holes.some((hole) => hole.intersection(range)?.isEmpty === false));
     const levels = byLevel(painted);
     for (const [index, type] of this.#types.entries()) {
       editor.setDecorations(type, levels[index]?.map(({ range }) => range) ?? []);
@@ -200,6 +206,8 @@ function decorationOf(level: number): TextEditorDecorationType {
   const underline = ["", "", "underline dotted", "underline 2px"][level - 1] ?? "";
   return window.createTextEditorDecorationType({
     backgroundColor: new ThemeColor(`lacuna.surprise${level}`),
+    // What is typed beside a token is not known yet.
+    rangeBehavior: DecorationRangeBehavior.ClosedClosed,
     ...(underline === "" ? {} : { textDecoration: underline }),
     ...(level === LEVELS.length ? { overviewRulerColor: new ThemeColor(`lacuna.surprise${level}`) } : {}),
   });
