@@ -1,9 +1,11 @@
 // "Lacuna: Fill": places of a document filled jointly, and the choice among the alternatives.
-import type { CancellationToken, TextEditor, Uri } from "vscode";
-import { languages, Range, window } from "vscode";
+import { basename } from "node:path";
+import type { CancellationToken, TextDocument, TextEditor, Uri } from "vscode";
+import { languages, Range, Selection, window } from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
 import type { Alternative } from "../protocol";
 import { selector } from "../server/client";
+import { endsAfter } from "./ends";
 import { choose } from "./picker";
 import { requestFill } from "./request";
 
@@ -34,7 +36,7 @@ export class Filler {
   async fill(): Promise<void> {
     const editor = served(window.activeTextEditor);
     if (editor !== undefined) {
-      await this.#fill(editor, editor.selections);
+      await this.#fill(editor, editor.selections, true);
     }
   }
 
@@ -42,7 +44,7 @@ export class Filler {
   async fillAll(): Promise<void> {
     const editor = served(window.activeTextEditor);
     if (editor !== undefined) {
-      await this.#fill(editor, undefined);
+      await this.#fill(editor, undefined, false);
     }
   }
 
@@ -50,18 +52,21 @@ export class Filler {
   async fillAt({ uri, ranges }: Target): Promise<void> {
     const editor = served(await window.showTextDocument(uri));
     if (editor !== undefined) {
-      await this.#fill(editor, ranges);
+      await this.#fill(editor, ranges, false);
     }
   }
 
-  async #fill(editor: TextEditor, ranges: readonly Range[] | undefined): Promise<void> {
-    const { document } = editor;
-    const asked = ranges?.map((range) => new Range(range.start, range.end));
-    const result = await requestFill({ document, ranges: asked, client: this.client });
+  async #fill({ document }: TextEditor, ranges: readonly Range[] | undefined, follow: boolean): Promise<void> {
+    const plain = ranges?.map((range) => new Range(range.start, range.end));
+    const result = await requestFill({ document, ranges: plain, client: this.client });
     if (result === undefined) {
       return;
     }
-    if (document.version !== result.version || document.isClosed) {
+    const editor = await editorOf(document);
+    if (editor === undefined) {
+      return;
+    }
+    if (document.version !== result.version) {
       void window.showInformationMessage("Lacuna dropped the fill: the document changed meanwhile.");
       return;
     }
@@ -75,9 +80,20 @@ export class Filler {
     if (choice === "changed" || choice === "closed") {
       void window.showInformationMessage(`Lacuna put its alternatives away: the document ${choice === "changed" ? "has changed" : "was closed"}.`);
     } else if (choice !== "left") {
-      await keep(editor, choice.kept, result.version);
+      await keep(editor, choice.kept, result.version, follow);
     }
   }
+}
+
+/** The editor in which a document is visible. While it is not, somebody has gone on to something else, and is asked. */
+async function editorOf(document: TextDocument): Promise<TextEditor | undefined> {
+  const visible = (): TextEditor | undefined => window.visibleTextEditors.find((editor) => editor.document === document);
+  if (visible() === undefined) {
+    const show = "Show";
+    const chosen = await window.showInformationMessage(`Lacuna has filled ${basename(document.fileName)}.`, show);
+    return chosen === show && !document.isClosed ? window.showTextDocument(document) : undefined;
+  }
+  return window.activeTextEditor?.document === document ? window.activeTextEditor : visible();
 }
 
 /** The editor, if it shows a document that Lacuna looks at; else undefined, and it is said. */
@@ -95,8 +111,8 @@ function served(editor: TextEditor | undefined): TextEditor | undefined {
   return editor;
 }
 
-/** Make the edits as one step of undo. */
-async function keep(editor: TextEditor, { edits }: Alternative, version: number): Promise<void> {
+/** Make the edits as one step of undo. `follow`: the cursors asked for them, and go to their ends. */
+async function keep(editor: TextEditor, { edits }: Alternative, version: number, follow: boolean): Promise<void> {
   const made =
     editor.document.version === version &&
     (await editor.edit((builder) => {
@@ -106,5 +122,8 @@ async function keep(editor: TextEditor, { edits }: Alternative, version: number)
     }));
   if (!made) {
     void window.showWarningMessage("Lacuna: the editor did not take the fill, for the document has changed or is read-only.");
+  } else if (follow) {
+    const ends = endsAfter(edits.map(({ range, newText }) => ({ start: range.start, end: range.end, text: newText })));
+    editor.selections = ends.map(({ line, character }) => new Selection(line, character, line, character));
   }
 }

@@ -1,6 +1,6 @@
 // Asking the server for a fill.
 import type { CancellationToken, Range, TextDocument } from "vscode";
-import { window } from "vscode";
+import { CancellationTokenSource, window } from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
 import { WorkDoneProgress } from "vscode-languageclient/node";
 import type { Work } from "../progress";
@@ -8,6 +8,7 @@ import { withPatience } from "../progress";
 import type { FillResult } from "../protocol";
 import * as protocol from "../protocol";
 import { reasonOf } from "../reasons";
+import { onLeft } from "./tabs";
 
 let requests = 0;
 
@@ -20,8 +21,18 @@ export interface Asking {
 }
 
 /** The alternatives for the document as it is now; undefined where there are none, and the person was told why, if it wasn't their wish. */
-export function requestFill(asking: Asking): Promise<FillResult | undefined> {
-  return withPatience("Lacuna is filling", ask(asking));
+export async function requestFill(asking: Asking): Promise<FillResult | undefined> {
+  const left = new CancellationTokenSource();
+  const listener = onLeft(asking.document, () => {
+    left.cancel();
+    void window.showInformationMessage("Lacuna dropped the fill: the document was closed meanwhile.");
+  });
+  try {
+    return await withPatience("Lacuna is filling", ask(asking), left.token);
+  } finally {
+    listener.dispose();
+    left.dispose();
+  }
 }
 
 function ask({ document, ranges, client: ready }: Asking): Work<FillResult | undefined> {
