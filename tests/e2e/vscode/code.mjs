@@ -9,11 +9,14 @@ import path from "node:path";
 // Machines of continuous integration are slow and busy; all waits end as soon as what they wait for is there.
 export const PATIENCE_MS = 60_000;
 
+// The settings whose scope is "machine" in the extension's manifest.
+const OF_MACHINE = ["lacuna.model", "lacuna.python", "lacuna.server.command"];
 // Nothing that moves, hides code or asks for something.
 const STEADY = {
   "chat.commandCenter.enabled": false,
   "editor.cursorBlinking": "solid",
   "editor.minimap.enabled": false,
+  "editor.occurrencesHighlight": "off",
   "extensions.ignoreRecommendations": true,
   "files.autoSave": "off",
   "git.enabled": false,
@@ -148,10 +151,10 @@ export class Code {
       fs.mkdirSync(path.join(this.home, "data", folder), { recursive: true });
       fs.writeFileSync(path.join(this.home, "data", folder, "settings.json"), JSON.stringify(Object.fromEntries(some), null, 2));
     };
-    // In a window on a server, what may differ between machines is the server's.
-    const ours = (name) => name.startsWith("lacuna.");
-    write("User", all.filter(([name]) => !ours(name)));
-    write("Machine", all.filter(([name]) => ours(name)));
+    // In a window on a server, settings that are of a machine are the server's.
+    const isOfMachine = (name) => OF_MACHINE.includes(name);
+    write("User", all.filter(([name]) => !isOfMachine(name)));
+    write("Machine", all.filter(([name]) => isOfMachine(name)));
   }
 
   async start() {
@@ -241,12 +244,10 @@ export class Window {
     return this.host((vscode, { name, args }) => void vscode.commands.executeCommand(name, ...args).then(undefined, () => {}), { name, args });
   }
 
-  /** Open a file of the workspace and give it the focus. */
-  show(name) {
-    return this.host(async (vscode, name) => {
-      const file = vscode.Uri.joinPath(vscode.workspace.workspaceFolders[0].uri, name);
-      await vscode.window.showTextDocument(await vscode.workspace.openTextDocument(file), { preview: false });
-    }, name);
+  /** Open a file of the workspace as a click in the explorer does, and give it the focus. */
+  async show(name) {
+    await this.host((vscode, name) => vscode.commands.executeCommand("vscode.open", vscode.Uri.joinPath(vscode.workspace.workspaceFolders[0].uri, name), { preview: false }), name);
+    await until(`editor of ${name}`, () => this.host((vscode, name) => vscode.window.activeTextEditor?.document.uri.path.endsWith(`/${name}`), name));
   }
 
   /** The text of the active editor. */
@@ -256,9 +257,22 @@ export class Window {
 
   /** Cursors at [line, character] or selections [line, character, line, character], from 0. */
   select(places) {
-    return this.host((vscode, places) => {
+    return this.host(async (vscode, places) => {
       const editor = vscode.window.activeTextEditor;
-      editor.selections = places.map(([line, character, toLine = line, toCharacter = character]) => new vscode.Selection(line, character, toLine, toCharacter));
+      const wanted = places.map(([line, character, toLine = line, toCharacter = character]) => new vscode.Selection(line, character, toLine, toCharacter));
+      const there = (selections) => selections.length === wanted.length && wanted.every((each, index) => each.isEqual(selections[index]));
+      if (!there(editor.selections)) {
+        // The page does it a moment later, and tells.
+        await new Promise((resolve) => {
+          const listener = vscode.window.onDidChangeTextEditorSelection(({ textEditor, selections }) => {
+            if (textEditor === editor && there(selections)) {
+              listener.dispose();
+              resolve();
+            }
+          });
+          editor.selections = wanted;
+        });
+      }
     }, places);
   }
 
@@ -270,6 +284,37 @@ export class Window {
   /** All messages at the lower right. */
   messages() {
     return this.page.locator(".notifications-toasts .notification-list-item-message").allInnerTexts();
+  }
+
+  /** Where these words stand first on the page's code: {left, right, top, bottom} in pixels. */
+  boxOf(words) {
+    return this.page.evaluate((words) => {
+      const line = [...document.querySelectorAll(".view-line")].find((each) => each.textContent.replaceAll("\u00a0", " ").includes(words));
+      if (line === undefined) {
+        throw new Error(`${words} is not on the page`);
+      }
+      const start = line.textContent.replaceAll("\u00a0", " ").indexOf(words);
+      const end = start + words.length;
+      const range = document.createRange();
+      // A line is in many pieces.
+      const walker = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
+      for (let [node, at] = [walker.nextNode(), 0]; node; at += node.length, node = walker.nextNode()) {
+        if (at <= start && start < at + node.length) {
+          range.setStart(node, start - at);
+        }
+        if (at < end && end <= at + node.length) {
+          range.setEnd(node, end - at);
+        }
+      }
+      const { left, right, top, bottom } = range.getBoundingClientRect();
+      return { left, right, top, bottom };
+    }, words);
+  }
+
+  /** Rest the mouse on the first of these words. */
+  async pointAt(words) {
+    const { left, right, top, bottom } = await this.boxOf(words);
+    await this.page.mouse.move((left + right) / 2, (top + bottom) / 2, { steps: 3 });
   }
 
   /** What decorations add to the visible text of the active editor, in the order of the text. */
