@@ -1,8 +1,9 @@
 // `lacuna doctor`, with the very server that the editor uses, into the log.
 import type { LogOutputChannel } from "vscode";
-import { ProgressLocation, window, workspace } from "vscode";
+import { ProgressLocation, window } from "vscode";
 import type { Finding } from "./server/find";
 import { doctorOf } from "./server/find";
+import { settings } from "./settings";
 import { run } from "./setup/run";
 
 const DOCTOR_MS = 120_000;
@@ -16,8 +17,8 @@ export async function doctor(log: LogOutputChannel, find: () => Promise<Finding>
     void window.showWarningMessage(`Lacuna can't examine itself: ${reason}.`);
     return;
   }
-  const model = workspace.getConfiguration("lacuna").get<string | null>("model");
-  const args = [...call.args, "doctor", ...(model ? ["--model", model] : [])];
+  const model = settings.model();
+  const args = [...call.args, "doctor", ...(model === undefined ? [] : ["--model", model])];
   log.show(true);
   await window.withProgress({ location: ProgressLocation.Notification, title: "Examining Lacuna", cancellable: true }, async (_, token) => {
     const abort = new AbortController();

@@ -1,6 +1,6 @@
 // A file to try Lacuna on, for those who have none at hand.
 import { window, workspace } from "vscode";
-import { marker } from "./marker";
+import { settings } from "./settings";
 
 const TEXT = `import json
 
@@ -24,6 +24,6 @@ def load(path):
 
 /** Open it, unsaved. */
 export async function openExample(): Promise<void> {
-  const document = await workspace.openTextDocument({ language: "python", content: TEXT.replaceAll("___", marker()) });
+  const document = await workspace.openTextDocument({ language: "python", content: TEXT.replaceAll("___", settings.marker()) });
   await window.showTextDocument(document);
 }

@@ -18,6 +18,7 @@ import { toggleInline, triggerInline } from "./inline";
 import { chooseModel } from "./model";
 import { findServer } from "./server/find";
 import { Server } from "./server/lifecycle";
+import { settings } from "./settings";
 import { bundledWheel } from "./setup/environment";
 import { Setup } from "./setup/setup";
 import { StatusBar } from "./status/bar";
@@ -32,8 +33,7 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
   await mkdir(storage, { recursive: true });
   const wheel = await bundledWheel(join(context.extensionPath, "wheel"));
   const find = (): ReturnType<typeof findServer> => {
-    const command = workspace.getConfiguration("lacuna").get<string[]>("server.command", []);
-    return findServer({ command, storage, wheel, platform: process.platform });
+    return findServer({ command: settings.command(), storage, wheel, platform: process.platform });
   };
   const running = (server = new Server(log, find, (client) => {
     bar.listen(client);
@@ -45,7 +45,7 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
   const holes = new Holes(running);
   const map = new SurpriseMap(running, holes);
   bar.onModel(() => {
-    map.renew();
+    map.renewAll();
   });
   const command = (name: string, work: (...args: never[]) => unknown): void => {
     context.subscriptions.push(commands.registerCommand(`lacuna.${name}`, work));
@@ -96,7 +96,7 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
     client: () => running.client,
     server: () => ({ ...running.condition, pid: running.pid }),
     status: () => bar.status,
-    surpriseMap: () => ({ visible: map.visible, levels: map.levels }),
+    surpriseMap: () => ({ visible: map.visible, levels: map.levelsOf(window.activeTextEditor?.document) }),
     fills: () => filler.open,
   };
 }
@@ -107,8 +107,7 @@ export async function deactivate(): Promise<void> {
 
 /** Let the manifest's conditions know which languages Lacuna looks at. */
 async function tellLanguages(): Promise<void> {
-  const languages = workspace.getConfiguration("lacuna").get<string[]>("languages", []);
-  await commands.executeCommand("setContext", "lacuna.languages", languages);
+  await commands.executeCommand("setContext", "lacuna.languages", settings.languages());
 }
 
 /** The client once there is one. Where there is none, the person who wanted something of it is told why, and what can be done. */

@@ -1,16 +1,17 @@
 // Choosing the model's folder.
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { window, workspace } from "vscode";
+import { window } from "vscode";
+import { set, settings } from "./settings";
 
 /** Ask which model to use, and set it. */
 export async function chooseModel(): Promise<void> {
-  const present = workspace.getConfiguration("lacuna").get<string | null>("model");
-  const bundled = { label: "$(package) The model that comes with Lacuna", description: present ? "" : "in use" };
-  const folder = { label: "$(folder-opened) Another folder…", description: present ? `in use: ${present}` : "" };
+  const present = settings.model();
+  const bundled = { label: "$(package) The model that comes with Lacuna", description: present === undefined ? "in use" : "" };
+  const folder = { label: "$(folder-opened) Another folder…", description: present === undefined ? "" : `in use: ${present}` };
   const chosen = await window.showQuickPick([bundled, folder], { title: "Lacuna: which model?" });
   if (chosen === bundled) {
-    await workspace.getConfiguration("lacuna").update("model", undefined, true);
+    await set("model", undefined);
   } else if (chosen === folder) {
     await chooseFolder();
   }
@@ -27,7 +28,7 @@ async function chooseFolder(): Promise<void> {
     () => false,
   );
   if (isModel) {
-    await workspace.getConfiguration("lacuna").update("model", path, true);
+    await set("model", path);
   } else {
     void window.showWarningMessage(`Lacuna: ${path} is no model, for it has no manifest.json.`);
   }

@@ -37,7 +37,7 @@ test("3.11 is the oldest that will do", () => {
 
 test("the first that is new enough is taken, though an older one comes before it", async () => {
   const ask = machine({ python3: said("3, 9, 2", "/usr/bin/python3"), "python3.12": said("3, 12, 1", "/opt/python3.12") });
-  assert.deepEqual(await findPython(candidates("", "linux"), ask), { version: [3, 12, 1], executable: "/opt/python3.12" });
+  assert.deepEqual(await findPython(candidates(undefined, "linux"), ask), { version: [3, 12, 1], executable: "/opt/python3.12" });
 });
 
 test("on Windows the launcher comes first", async () => {
@@ -55,5 +55,5 @@ test("a Python that was chosen is the only one that is tried", async () => {
 });
 
 test("no Python at all", async () => {
-  await assert.rejects(findPython(candidates("", "linux"), machine({})), { message: "no Python was found; Lacuna needs 3.11 or newer" });
+  await assert.rejects(findPython(candidates(undefined, "linux"), machine({})), { message: "no Python was found; Lacuna needs 3.11 or newer" });
 });

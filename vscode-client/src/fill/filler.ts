@@ -1,12 +1,13 @@
 // "Lacuna: Fill": places of a document filled jointly, and the choice among the alternatives.
 import { basename } from "node:path";
-import type { CancellationToken, TextDocument, TextEditor, Uri } from "vscode";
-import { languages, Range, Selection, window } from "vscode";
+import type { CancellationToken, TextDocument, TextEditor } from "vscode";
+import { Range, Selection, Uri, window } from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
 import type { Alternative } from "../protocol";
-import { selector } from "../server/client";
+import { isServed } from "../served";
 import { endsAfter } from "./ends";
 import { choose } from "./picker";
+import type { Place } from "./preview";
 import { requestFill } from "./request";
 
 /** The list of alternatives that is open, for tests. */
@@ -15,11 +16,20 @@ export interface OpenChoice {
   readonly shown: number;
 }
 
-/** Places of a document that need not be the cursors'. */
+/** Places of a document that need not be the cursors'. It is JSON, for commands' arguments may go through the server. */
 export interface Target {
-  readonly uri: Uri;
+  readonly uri: string;
   /** None: all holes. */
-  readonly ranges?: readonly Range[];
+  readonly ranges?: readonly { readonly start: Place; readonly end: Place }[];
+}
+
+export function targetOf(document: TextDocument, ranges: readonly Range[] | undefined): Target {
+  const places = ranges?.map(({ start, end }) => ({ start: placeOf(start), end: placeOf(end) }));
+  return { uri: document.uri.toString(), ...(places && { ranges: places }) };
+}
+
+function placeOf({ line, character }: Place): Place {
+  return { line, character };
 }
 
 export class Filler {
@@ -50,9 +60,10 @@ export class Filler {
 
   /** Fill what an action or a lens stands for. */
   async fillAt({ uri, ranges }: Target): Promise<void> {
-    const editor = served(await window.showTextDocument(uri));
+    const editor = served(await window.showTextDocument(Uri.parse(uri, true)));
     if (editor !== undefined) {
-      await this.#fill(editor, ranges, false);
+      const places = ranges?.map(({ start, end }) => new Range(start.line, start.character, end.line, end.character));
+      await this.#fill(editor, places, false);
     }
   }
 
@@ -103,7 +114,7 @@ function served(editor: TextEditor | undefined): TextEditor | undefined {
     return undefined;
   }
   const { document } = editor;
-  if (languages.match(selector(), document) === 0) {
+  if (!isServed(document)) {
     const what = `files of the language ${document.languageId}`;
     void window.showInformationMessage(`Lacuna does not look at ${what}. The setting lacuna.languages says which languages it looks at.`);
     return undefined;

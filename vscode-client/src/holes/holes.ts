@@ -1,9 +1,9 @@
 // Where the holes of the visible documents are, as the server says; asked again when a text has come to rest.
 import type { Event, TextDocument } from "vscode";
-import { Disposable, EventEmitter, languages, Range, window, workspace } from "vscode";
+import { Disposable, EventEmitter, Range, window, workspace } from "vscode";
 import { Debounced } from "../debounced";
 import * as protocol from "../protocol";
-import { selector } from "../server/client";
+import { isServed } from "../served";
 import type { Server } from "../server/lifecycle";
 
 const QUIET_MS = 150;
@@ -61,7 +61,7 @@ export class Holes {
 
   async #ask(document: TextDocument): Promise<void> {
     const { client } = this.server;
-    if (client === undefined || document.isClosed || languages.match(selector(), document) === 0) {
+    if (client === undefined || document.isClosed || !isServed(document)) {
       return;
     }
     const uri = client.code2ProtocolConverter.asUri(document.uri);

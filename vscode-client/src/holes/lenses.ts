@@ -1,8 +1,8 @@
 // "Fill" above the lines with holes.
 import type { CodeLensProvider, Event, TextDocument } from "vscode";
 import { CodeLens, Disposable, EventEmitter, languages, Range, workspace } from "vscode";
-import type { Target } from "../fill/filler";
-import { SCHEMES } from "../server/client";
+import { targetOf } from "../fill/filler";
+import { settings } from "../settings";
 import type { Holes } from "./holes";
 import { planLenses } from "./lines";
 
@@ -13,7 +13,7 @@ export class Lenses implements CodeLensProvider {
   constructor(private readonly holes: Holes) {
     this.#listeners = Disposable.from(
       this.#changed,
-      languages.registerCodeLensProvider(SCHEMES.map((scheme) => ({ scheme })), this),
+      languages.registerCodeLensProvider("*", this),
       holes.onDidChange(() => {
         this.#changed.fire();
       }),
@@ -31,13 +31,13 @@ export class Lenses implements CodeLensProvider {
 
   provideCodeLenses(document: TextDocument): CodeLens[] {
     const found = this.holes.of(document);
-    if (found === undefined || !workspace.getConfiguration("lacuna").get<boolean>("codeLens", true)) {
+    if (found === undefined || !settings.codeLens()) {
       return [];
     }
     return planLenses(found.ranges.map((range) => range.start.line)).map(({ line, title, holes }) => {
       const chosen = holes === "all" ? undefined : holes.flatMap((number) => found.ranges[number] ?? []);
-      const target: Target = { uri: document.uri, ...(chosen && { ranges: chosen }) };
-      return new CodeLens(new Range(line, 0, line, 0), { title: `$(sparkle) ${title}`, command: "lacuna.fillAt", arguments: [target] });
+      const command = { title: `$(sparkle) ${title}`, command: "lacuna.fillAt", arguments: [targetOf(document, chosen)] };
+      return new CodeLens(new Range(line, 0, line, 0), command);
     });
   }
 

@@ -1,15 +1,13 @@
 // One language client for one run of the server.
 import type { LogOutputChannel } from "vscode";
-import { window, workspace } from "vscode";
+import { window } from "vscode";
 import type { ClientCapabilities, DynamicFeature, LanguageClientOptions, Middleware, StaticFeature } from "vscode-languageclient/node";
 import { CloseAction, ErrorAction, ExecuteCommandRequest, LanguageClient, RevealOutputChannelOn } from "vscode-languageclient/node";
-import type { Target } from "../fill/filler";
+import { targetOf } from "../fill/filler";
 import { withPatience } from "../progress";
 import { reasonOf } from "../reasons";
+import { selector } from "../served";
 import type { ServerProcess } from "./process";
-
-/** Where documents may come from. The server sees their text as the editor has it, and needs no file. */
-export const SCHEMES = ["file", "untitled", "vscode-vfs"] as const;
 
 const CHOOSE = "lacuna.chooseFill";
 
@@ -55,20 +53,13 @@ export function createClient(log: LogOutputChannel, start: () => Promise<ServerP
   return client;
 }
 
-/** The documents that Lacuna is for. */
-export function selector(): { scheme: string; language: string }[] {
-  const languages = workspace.getConfiguration("lacuna").get<string[]>("languages", []);
-  return SCHEMES.flatMap((scheme) => languages.map((language) => ({ scheme, language })));
-}
-
 const middleware: Middleware = {
   // The server would ask by a message which alternative to take; the list with its preview does that better.
   provideCodeActions: async (document, range, context, token, next) => {
     const actions = (await next(document, range, context, token)) ?? [];
     for (const action of actions) {
       if (action.command !== undefined && typeof action.command !== "string" && action.command.command === CHOOSE) {
-        const target: Target = { uri: document.uri, ranges: [range] };
-        action.command = { ...action.command, command: "lacuna.fillAt", arguments: [target] };
+        action.command = { ...action.command, command: "lacuna.fillAt", arguments: [targetOf(document, [range])] };
       }
     }
     return actions;

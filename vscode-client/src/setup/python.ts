@@ -21,7 +21,7 @@ export interface Python {
 
 /** What to try, the likeliest first. A `chosen` one (the setting `lacuna.python`) is the only one. */
 export function candidates(chosen: string | undefined, platform: NodeJS.Platform): Call[] {
-  if (chosen !== undefined && chosen.trim() !== "") {
+  if (chosen !== undefined) {
     return [{ program: chosen.trim(), args: [] }];
   }
   const newer = ["python3.14", "python3.13", "python3.12", "python3.11"];

@@ -1,7 +1,8 @@
 // Setting the server up: offered where there is none, run with progress, and told plainly where it fails.
 import { homedir } from "node:os";
 import type { LogOutputChannel, Memento } from "vscode";
-import { commands, ProgressLocation, window, workspace } from "vscode";
+import { commands, ProgressLocation, window } from "vscode";
+import { set, settings } from "../settings";
 import type { Condition, Server } from "../server/lifecycle";
 import type { Wheel } from "./environment";
 import { removeOthers } from "./environment";
@@ -99,7 +100,7 @@ export class Setup {
     const filters = process.platform === "win32" ? { filters: { Programs: ["exe"] } } : {};
     const chosen = await window.showOpenDialog({ title: "Python 3.11 or newer", openLabel: "Use This Python", ...filters });
     if (chosen?.[0] !== undefined) {
-      await workspace.getConfiguration("lacuna").update("python", chosen[0].fsPath, true);
+      await set("python", chosen[0].fsPath);
       await this.run();
     }
   }
@@ -112,7 +113,7 @@ export class Setup {
         abort.abort(new Cancelled());
       });
       progress.report({ message: "looking for Python" });
-      const calls = candidates(workspace.getConfiguration("lacuna").get<string>("python"), process.platform);
+      const calls = candidates(settings.python(), process.platform);
       const python = await findPython(calls, (program, args) =>
         run(program, args, { folder: homedir(), signal: abort.signal, milliseconds: PROBE_MS }),
       );

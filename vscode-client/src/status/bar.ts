@@ -1,9 +1,9 @@
 // The item in the status bar.
-import { Disposable, languages, MarkdownString, StatusBarAlignment, ThemeColor, window } from "vscode";
+import { Disposable, MarkdownString, StatusBarAlignment, ThemeColor, window } from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
 import type { StatusParams } from "../protocol";
 import * as protocol from "../protocol";
-import { selector } from "../server/client";
+import { isServed } from "../served";
 import type { Server } from "../server/lifecycle";
 import type { StatusText } from "./text";
 import { statusText } from "./text";
@@ -81,7 +81,7 @@ export class StatusBar {
     this.#item.backgroundColor = severity === "none" ? undefined : new ThemeColor(`statusBarItem.${severity}Background`);
     const document = window.activeTextEditor?.document;
     // Bad news are shown wherever one is, and otherwise the item only where it has something to do with what is open.
-    if (severity !== "none" || (document !== undefined && languages.match(selector(), document) > 0)) {
+    if (severity !== "none" || (document !== undefined && isServed(document))) {
       this.#item.show();
     } else {
       this.#item.hide();

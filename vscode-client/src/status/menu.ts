@@ -1,7 +1,8 @@
 // The menu behind the status bar's item.
 import type { QuickPickItem } from "vscode";
-import { commands, languages, QuickPickItemKind, window, workspace } from "vscode";
-import { selector } from "../server/client";
+import { commands, QuickPickItemKind, window } from "vscode";
+import { isServed } from "../served";
+import { settings } from "../settings";
 import type { Server } from "../server/lifecycle";
 import type { MenuItem } from "./items";
 import { menuItems } from "./items";
@@ -11,8 +12,8 @@ import type { StatusBar } from "./bar";
 export async function showMenu(server: Server, bar: StatusBar, surpriseMap: boolean): Promise<void> {
   const { condition } = server;
   const document = window.activeTextEditor?.document;
-  const served = document !== undefined && languages.match(selector(), document) > 0;
-  const inline = workspace.getConfiguration("lacuna").get<boolean>("inlineCompletion", false);
+  const served = document !== undefined && isServed(document);
+  const inline = settings.inline();
   const groups = menuItems({ condition: condition.kind, served, surpriseMap, inline });
   const separator: QuickPickItem = { label: "", kind: QuickPickItemKind.Separator };
   const items: (QuickPickItem | (QuickPickItem & MenuItem))[] = groups.flatMap((group, index) => (index === 0 ? group : [separator, ...group]));
