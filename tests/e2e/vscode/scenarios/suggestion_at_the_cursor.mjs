@@ -1,7 +1,7 @@
 // A suggestion in grey at the cursor: only when it is asked for, unless the setting says otherwise; Tab takes it.
 import assert from "node:assert/strict";
 import { until } from "../code.mjs";
-import { untilServing } from "../stage.mjs";
+import { statusOf, untilServing } from "../stage.mjs";
 
 const TEXT = `class Point:
     def __init__(self, x, y):
@@ -12,12 +12,13 @@ export default async function (stage) {
   const window = await stage.open("inline", { "point.py": TEXT });
   await window.show("point.py");
   await untilServing(window);
+  await until("model", async () => (await statusOf(window))?.state === "ready");
   await window.select([[3, 16]]);
   const ghost = window.page.locator(".ghost-text-decoration");
   await window.page.keyboard.type(" ");
   await until("typed space", async () => (await window.text()) === `${TEXT} `);
   await window.command("lacuna.triggerInline");
-  await ghost.waitFor();
+  await ghost.first().waitFor();
   const shown = (await ghost.innerText()).replaceAll("\u00a0", " ");
   assert.equal(await window.text(), `${TEXT} `);
   await window.page.keyboard.press("Tab");
@@ -26,5 +27,5 @@ export default async function (stage) {
   // From now on unasked, while one types.
   await window.command("lacuna.toggleInline");
   await window.page.keyboard.type("\nself.");
-  await ghost.waitFor();
+  await ghost.first().waitFor();
 }
