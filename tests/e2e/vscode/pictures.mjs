@@ -1,4 +1,4 @@
-// Takes the pictures of the pages, in a real VS Code: `node pictures.mjs PYTHON FOLDER`. What the model writes in them is what it
+// Takes the pictures of the pages, in a real VS Code: `node pictures.mjs PYTHON FOLDER [PICTURE...]`. What the model writes in them is what it
 // writes; file and seed are chosen such that it has something to say.
 
 import { spawnSync } from "node:child_process";
@@ -9,7 +9,8 @@ import { until } from "./code.mjs";
 import { holesOf } from "./code_text.mjs";
 import { fills, Stage, statusOf, untilServing } from "./stage.mjs";
 
-const [python, folder] = process.argv.slice(2).map((each) => path.resolve(each));
+const [python, folder] = process.argv.slice(2, 4).map((each) => path.resolve(each));
+const wanted = process.argv.slice(4);
 const SIZE = { width: 1000, height: 640 };
 const MOST_BYTES = { png: 150_000, gif: 1_500_000 };
 const SETTINGS = {
@@ -58,8 +59,8 @@ class Basket:
         return None
 `;
 const WHOLE = ["self.count", "return len(self.items)", "self.items.append(item)"].reduce((text, part) => text.replace("___", part), BASKET);
-// A slip that reads well.
-const SLIP = WHOLE.replace("self.count = count", "self.count = price");
+// Two slips that read well.
+const SLIPS = WHOLE.replace("self.count = count", "self.count = price").replace("append(item)", "append(name)");
 
 const PICTURES = {
   async holes(stage) {
@@ -86,17 +87,15 @@ const PICTURES = {
   },
 
   async hover(stage) {
-    const window = await open(stage, SLIP);
-    await window.pointAt("price\u00a0".trim());
-    const [line, character] = placeOf(SLIP, "self.count = price", "self.count = ".length);
-    await window.select([[line, character]]);
+    const window = await open(stage, SLIPS);
+    await window.select([placeOf(SLIPS, "append(name)", "append(".length)]);
     await window.command("editor.action.showHover");
     await window.page.locator(".monaco-hover", { hasText: "bits per token" }).waitFor();
     await shoot(window, "hover");
   },
 
   async surprise(stage) {
-    const window = await open(stage, SLIP);
+    const window = await open(stage, SLIPS);
     await window.select([[19, 0]]);
     await window.command("lacuna.toggleSurpriseMap");
     await untilMapRests(window);
@@ -124,7 +123,7 @@ const PICTURES = {
   },
 
   async walkthrough(stage) {
-    const window = await open(stage, BASKET);
+    const window = await open(stage, BASKET, {}, { width: 1250, height: 800 });
     await window.command("workbench.action.openWalkthrough", "lacuna.lacuna#start", false);
     await window.page.locator(".getting-started-step.expanded").waitFor();
     await window.page.locator(".getting-started-step", { hasText: "Fill all holes together" }).click();
@@ -171,8 +170,8 @@ const PICTURES = {
   },
 };
 
-async function open(stage, text, settings = {}) {
-  const window = await stage.open("shop", { "basket.py": text }, { ...SETTINGS, ...settings }, SIZE);
+async function open(stage, text, settings = {}, size = SIZE) {
+  const window = await stage.open("shop", { "basket.py": text }, { ...SETTINGS, ...settings }, size);
   await window.show("basket.py");
   await window.command("workbench.action.closeSidebar");
   await untilServing(window);
@@ -196,7 +195,7 @@ function placeOf(text, words, behind) {
 
 /** A picture of the page once nothing on it changes. */
 async function still(window, file) {
-  await window.page.mouse.move(SIZE.width - 40, SIZE.height - 120);
+  await window.page.mouse.move(SIZE.width - 40, SIZE.height - 120); // where nothing is that would light up
   let before;
   await until("page at rest", async () => {
     const now = await window.page.screenshot();
@@ -212,7 +211,7 @@ async function shoot(window, name) {
   const raw = path.join(window.folder, "..", `${name}.png`);
   const file = path.join(folder, `${name}.png`);
   await still(window, raw);
-  convert([raw, "-strip", "-dither", "None", "-colors", "255", "-define", "png:compression-level=9", `PNG8:${file}`], file);
+  convert([raw, "-resize", `${SIZE.width}x${SIZE.height}`, "-strip", "-dither", "None", "-colors", "255", "-define", "png:compression-level=9", `PNG8:${file}`], file);
 }
 
 /** Run ImageMagick, and see that the picture isn't too large for a page. */
@@ -231,7 +230,7 @@ function convert(args, file) {
 const stage = new Stage(fs.mkdtempSync(path.join(os.tmpdir(), "lacuna-pictures-")), python);
 try {
   await stage.raise();
-  for (const take of Object.values(PICTURES)) {
+  for (const take of Object.values(PICTURES).filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
     await take(stage);
     await stage.closeWindows();
   }
