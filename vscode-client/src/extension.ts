@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { CancellationToken, ExtensionContext } from "vscode";
-import { commands, window, workspace } from "vscode";
+import { CancellationTokenSource, commands, window, workspace } from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
 import { DidChangeConfigurationNotification } from "vscode-languageclient/node";
 import type { LacunaApi } from "./api";
@@ -14,7 +14,8 @@ import { Holes } from "./holes/holes";
 import { insertHole } from "./holes/insert";
 import { Lenses } from "./holes/lenses";
 import { Marks } from "./holes/marks";
-import { toggleInline, triggerInline } from "./inline";
+import { Inline, toggleInline } from "./inline";
+import { middleware } from "./middleware";
 import { chooseModel } from "./model";
 import { findServer } from "./server/find";
 import { Server } from "./server/lifecycle";
@@ -23,6 +24,7 @@ import { bundledWheel } from "./setup/environment";
 import { Setup } from "./setup/setup";
 import { StatusBar } from "./status/bar";
 import { showMenu } from "./status/menu";
+import { ModelStatus } from "./status/model";
 import { SurpriseMap } from "./surprise/map";
 
 let server: Server | undefined;
@@ -35,18 +37,20 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
   const find = (): ReturnType<typeof findServer> => {
     return findServer({ command: settings.command(), storage, wheel, platform: process.platform });
   };
-  const running = (server = new Server(log, find, (client) => {
-    bar.listen(client);
-  }));
+  const model = new ModelStatus();
+  const inline = new Inline(model);
+  const listen = (client: LanguageClient): void => {
+    model.listen(client);
+  };
+  const running = (server = new Server(log, find, listen, middleware(inline)));
+  model.follow(running);
   const { version } = context.extension.packageJSON as { version: string };
-  const bar = new StatusBar(running, version);
+  const bar = new StatusBar(running, model, version);
   const setup = new Setup(log, storage, wheel, context.globalState, running);
   const filler = new Filler((token) => clientOrOffer(running, setup, token));
+  const needed = (): Promise<LanguageClient | undefined> => clientOrOffer(running, setup, new CancellationTokenSource().token);
   const holes = new Holes(running);
   const map = new SurpriseMap(running, holes);
-  bar.onModel(() => {
-    map.renewAll();
-  });
   const command = (name: string, work: (...args: never[]) => unknown): void => {
     context.subscriptions.push(commands.registerCommand(`lacuna.${name}`, work));
   };
@@ -55,10 +59,17 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
   // What lenses and code actions call; it stands in no menu.
   command("fillAt", (target: Target) => filler.fillAt(target));
   command("insertHole", insertHole);
-  command("triggerInline", triggerInline);
+  command("triggerInline", async () => {
+    if ((await needed()) !== undefined) {
+      await inline.trigger();
+    }
+  });
   command("toggleInline", toggleInline);
   command("toggleSurpriseMap", () => {
     map.toggle();
+    if (map.visible) {
+      void needed();
+    }
   });
   command("openExample", openExample);
   command("menu", () => showMenu(running, bar, map.visible));
@@ -71,11 +82,15 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
   });
   context.subscriptions.push(
     log,
+    model,
     bar,
     map,
     holes,
     new Lenses(holes),
     new Marks(holes, context.extensionUri),
+    model.onDidReplace(() => {
+      map.renewAll();
+    }),
     running.onDidChange((condition) => {
       void commands.executeCommand("setContext", "lacuna.running", condition.kind === "running");
       void setup.offer(condition);
@@ -95,7 +110,7 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
   return {
     client: () => running.client,
     server: () => ({ ...running.condition, pid: running.pid }),
-    status: () => bar.status,
+    status: () => model.last,
     surpriseMap: () => ({ visible: map.visible, levels: map.levelsOf(window.activeTextEditor?.document) }),
     fills: () => filler.open,
   };

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import type { CancellationToken, Event, LogOutputChannel } from "vscode";
 import { commands, Disposable, EventEmitter, window } from "vscode";
-import type { LanguageClient } from "vscode-languageclient/node";
+import type { LanguageClient, Middleware } from "vscode-languageclient/node";
 import { createClient } from "./client";
 import { CrashCounter } from "./crashes";
 import type { Finding } from "./find";
@@ -38,6 +38,7 @@ export class Server {
     private readonly log: LogOutputChannel,
     private readonly find: () => Promise<Finding>,
     private readonly prepare: (client: LanguageClient) => void,
+    private readonly middleware: Middleware,
   ) {}
 
   /** Fires at each change of `condition`. */
@@ -77,7 +78,7 @@ export class Server {
 
   /** The process's number while there is one. */
   get pid(): number | undefined {
-    return this.#run?.process?.child.pid;
+    return this.#run?.over === false ? this.#run.process?.child.pid : undefined;
   }
 
   /** Start, or start again; crashes of before are forgiven. */
@@ -145,7 +146,7 @@ export class Server {
         throw error;
       }
     };
-    const client = createClient(this.log, start, () => void this.#closed(run));
+    const client = createClient({ log: this.log, middleware: this.middleware, start, onClosed: () => void this.#closed(run) });
     const run: Run = { client, process: undefined, over: false };
     this.#run = run;
     this.prepare(client);
@@ -162,8 +163,7 @@ export class Server {
         run.over = true;
         this.#giveUp(`Lacuna's server can't be started: ${failure.message}.`);
       } else {
-        this.log.error(error instanceof Error ? error : String(error));
-        void this.#closed(run);
+        void this.#closed(run, `it could not be spoken to: ${error instanceof Error ? error.message : String(error)}`);
       }
     }
   }
@@ -183,19 +183,14 @@ export class Server {
     run.process?.child.kill();
   }
 
-  /** A server ended that nobody told to. */
-  async #closed(run: Run): Promise<void> {
+  /** A server ended that nobody told to, or is of no use: then `why` says so. */
+  async #closed(run: Run, why = "it closed the connection"): Promise<void> {
     if (run.over) {
       return;
     }
     run.over = true;
     this.#become({ kind: "starting" });
-    const { process } = run;
-    if (process !== undefined && process.ended === undefined) {
-      process.child.kill();
-      await Promise.race([once(process.child, "exit"), delay(END_MS)]);
-    }
-    const reason = process?.reason ?? "it did not start";
+    const reason = await endOf(run, why);
     this.log.error(`The server crashed: ${reason}`);
     if (this.#crashes.crashed(Date.now())) {
       await this.#inTurn(() => (this.#run === run ? this.#begin() : Promise.resolve()));
@@ -208,6 +203,15 @@ export class Server {
     this.#become({ kind: "stopped", reason });
     void this.offerRestart(reason);
   }
+}
+
+/** How a run's process ended, which may take a moment to be known; `why` where it goes on, and it is then made to end. */
+async function endOf({ process }: Run, why: string): Promise<string> {
+  if (process?.ended === undefined) {
+    await Promise.race([process && once(process.child, "exit"), delay(END_MS)]);
+  }
+  process?.child.kill();
+  return process?.reason ?? why;
 }
 
 async function startWithin(client: LanguageClient, milliseconds: number): Promise<void> {

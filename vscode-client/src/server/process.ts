@@ -43,10 +43,10 @@ export class ServerProcess {
     return server;
   }
 
-  /** How it ended, and the last line that it wrote. */
-  get reason(): string {
+  /** How it ended, and the last line that it wrote; undefined while it runs. */
+  get reason(): string | undefined {
     const last = this.#said.at(-1);
-    return `${this.ended ?? "it closed the connection"}${last === undefined ? "" : ` (${last})`}`;
+    return this.ended === undefined || last === undefined ? this.ended : `${this.ended} (${last})`;
   }
 }
 
