@@ -232,7 +232,7 @@ try {
   await stage.raise();
   for (const take of Object.values(PICTURES).filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
     await take(stage);
-    await stage.closeWindows();
+    await stage.closeWindows({ all: true });
   }
 } finally {
   await stage.strike();

@@ -1,4 +1,4 @@
-// Plays scenarios in one VS Code. `node play.mjs HOME KEPT PYTHON` reads names of scenarios from stdin, one a line, and answers each
+// Plays scenarios in one VS Code. `node play.mjs HOME KEPT PYTHON` reads scenarios (their files in the folder scenarios, less the suffix) from stdin, one a line, and answers each
 // with a line of JSON: {"scenario", "problem"?, "skipped"?, "seconds"}; `skipped` says what this machine lacks. The first answer, to no
 // name, says whether VS Code is there. Of a scenario that failed, pictures of the windows and their logs are kept in the folder KEPT.
 
@@ -27,7 +27,7 @@ async function within(work, milliseconds) {
 async function keep(stage, scenario) {
   fs.mkdirSync(kept, { recursive: true });
   for (const [name, window] of stage.windows) {
-    const file = path.join(kept, `${scenario}-${name}`);
+    const file = path.join(kept, `${scenario.replaceAll("/", "-")}-${name}`);
     await window.page.screenshot({ path: `${file}.png`, timeout: 10_000 }).catch(() => {});
     fs.writeFileSync(`${file}.log`, window.log.join("\n"));
     const logs = path.join(home, "data/logs");
@@ -53,7 +53,7 @@ async function play(stage, scenario) {
       await keep(stage, scenario);
     }
   }
-  await within(stage.closeWindows(), 20_000).catch((error) => (answer.problem ??= `the windows did not close: ${error.message}`));
+  await within(stage.closeWindows({ all: answer.problem !== undefined }), 20_000).catch((error) => (answer.problem ??= `the windows did not close: ${error.message}`));
   answer.seconds = (performance.now() - began) / 1000;
   return answer;
 }

@@ -10,6 +10,7 @@ const CLIENT = path.join(ROOT, "vscode-client");
 const VSIX = path.join(CLIENT, "lacuna.vsix");
 // What is drawn must not hang on luck.
 const SEED = 1;
+const SHARED = "shared";
 
 /** Write the .vsix as a person who builds from source does; what npm installs only where its list changed. Returns its path. */
 export function packageExtension(python) {
@@ -28,6 +29,7 @@ export function packageExtension(python) {
 
 export class Stage {
   #windows = new Map();
+  #shared;
 
   /** `home` is an empty folder; `python` the Python beside which the server `lacuna-lsp` is. */
   constructor(home, python) {
@@ -48,16 +50,50 @@ export class Stage {
    * that make VS Code hold still and, unless `lacuna.server.command` says otherwise, the server of this project.
    */
   async open(name, files, settings = {}, size = {}) {
-    const folder = path.join(this.home, "workspaces", name);
-    for (const [file, text] of Object.entries(files)) {
-      fs.mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
-      fs.writeFileSync(path.join(folder, file), text);
-    }
+    await this.#closeShared();
+    const folder = this.#write(name, files);
     this.configure(settings);
     const window = await this.code.open(folder, size);
     window.folder = folder;
     this.#windows.set(name, window);
     return window;
+  }
+
+  /**
+   * The window that scenarios share, in the state in which it was opened, and `files` in its folder. Opening one takes seconds. It is for
+   * scenarios that do without settings of their own, or take them back at their end; it is closed once another is opened.
+   */
+  async shared(files) {
+    this.#write(SHARED, files);
+    if (this.#shared === undefined) {
+      this.configure({});
+      this.#shared = await this.code.open(path.join(this.home, "workspaces", SHARED));
+    } else {
+      await this.#shared.host(async (vscode) => {
+        await vscode.commands.executeCommand("workbench.action.closeQuickOpen");
+        while (vscode.window.tabGroups.all.some(({ tabs }) => tabs.length > 0)) {
+          await vscode.commands.executeCommand("workbench.action.revertAndCloseActiveEditor");
+        }
+        await vscode.commands.executeCommand("workbench.action.closePanel");
+        await vscode.commands.executeCommand("notifications.clearAll");
+      });
+    }
+    return this.#shared;
+  }
+
+  #write(name, files) {
+    const folder = path.join(this.home, "workspaces", name);
+    for (const [file, text] of Object.entries(files)) {
+      fs.mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
+      fs.writeFileSync(path.join(folder, file), text);
+    }
+    return folder;
+  }
+
+  async #closeShared() {
+    const shared = this.#shared;
+    this.#shared = undefined;
+    await shared?.close();
   }
 
   /** Settings from now on, as `open` takes them. */
@@ -66,17 +102,18 @@ export class Stage {
   }
 
   get windows() {
-    return [...this.#windows];
+    return this.#shared === undefined ? [...this.#windows] : [[SHARED, this.#shared], ...this.#windows];
   }
 
-  async closeWindows() {
+  /** Close the windows; the shared one only with `all`. */
+  async closeWindows({ all }) {
     const windows = [...this.#windows.values()];
     this.#windows.clear();
-    await Promise.all(windows.map((window) => window.close()));
+    await Promise.all([...windows.map((window) => window.close()), ...(all ? [this.#closeShared()] : [])]);
   }
 
   async strike() {
-    await this.closeWindows();
+    await this.closeWindows({ all: true });
     await this.code.stop();
   }
 }

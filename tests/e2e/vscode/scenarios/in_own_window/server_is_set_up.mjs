@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import { Skipped } from "../setup.mjs";
-import { until } from "../code.mjs";
-import { serverOf, untilServing } from "../stage.mjs";
+import { Skipped } from "../../setup.mjs";
+import { until } from "../../code.mjs";
+import { serverOf, untilServing } from "../../stage.mjs";
 
 export default async function (stage) {
   // A workspace that would like to be imported.

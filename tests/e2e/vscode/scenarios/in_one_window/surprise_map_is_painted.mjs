@@ -1,8 +1,8 @@
 // The surprise map: painted at a command, with a legend, renewed as the text changes, and gone at the same command; and the hover,
 // which tells of one place what the map shows of all.
 import assert from "node:assert/strict";
-import { until } from "../code.mjs";
-import { untilServing } from "../stage.mjs";
+import { until } from "../../code.mjs";
+import { untilServing } from "../../stage.mjs";
 
 const TEXT = `import math
 
@@ -16,8 +16,8 @@ def circumference(radius):
 `;
 
 export default async function (stage) {
-  const window = await stage.open("surprise", { "circle.py": TEXT });
-  await window.show("circle.py");
+  const window = await stage.shared({ "surprise_map_is_painted/circle.py": TEXT });
+  await window.show("surprise_map_is_painted/circle.py");
   await untilServing(window);
   const legend = window.page.locator(".statusbar-item", { hasText: "bits" });
   assert.equal((await mapOf(window)).visible, false);
@@ -60,6 +60,7 @@ export default async function (stage) {
   await legend.waitFor({ state: "detached" });
   await until("code without colours", async () => (await colours(window)).length === 0);
   assert.deepEqual(await window.messages(), []);
+  await window.host((vscode) => vscode.workspace.getConfiguration().update("workbench.colorTheme", undefined, true));
 }
 
 function mapOf(window) {

@@ -1,7 +1,7 @@
 // The server's process dies three times: it stays off, the message says why, and its button starts it again.
 import assert from "node:assert/strict";
-import { serverOf, untilServing } from "../stage.mjs";
-import { until } from "../code.mjs";
+import { serverOf, untilServing } from "../../stage.mjs";
+import { until } from "../../code.mjs";
 
 export default async function (stage) {
   const window = await stage.open("crashing_thrice", { "a.py": "x = ___\n" });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import { untilServing } from "../stage.mjs";
+import { untilServing } from "../../stage.mjs";
 
 export default async function (stage) {
   const storage = path.join(stage.home, "data/User/globalStorage/lacuna.lacuna/servers");

@@ -1,6 +1,6 @@
 // A server that ends as soon as it starts: tried three times, then told, with what it wrote last.
 import assert from "node:assert/strict";
-import { serverOf } from "../stage.mjs";
+import { serverOf } from "../../stage.mjs";
 
 export default async function (stage) {
   const command = [stage.python, "-c", "import sys; sys.exit('the disk is on fire')"];

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import { until } from "../code.mjs";
-import { ROOT } from "../setup.mjs";
-import { serverOf, statusOf, untilServing } from "../stage.mjs";
+import { until } from "../../code.mjs";
+import { ROOT } from "../../setup.mjs";
+import { serverOf, statusOf, untilServing } from "../../stage.mjs";
 
 export default async function (stage) {
   const model = path.join(stage.home, "model");

@@ -1,7 +1,7 @@
 // A suggestion in grey at the cursor: only when it is asked for, unless the setting says otherwise; Tab takes it.
 import assert from "node:assert/strict";
-import { until } from "../code.mjs";
-import { statusOf, untilServing } from "../stage.mjs";
+import { until } from "../../code.mjs";
+import { statusOf, untilServing } from "../../stage.mjs";
 
 const TEXT = `class Point:
     def __init__(self, x, y):
@@ -9,8 +9,8 @@ const TEXT = `class Point:
         self.y =`;
 
 export default async function (stage) {
-  const window = await stage.open("inline", { "point.py": TEXT });
-  await window.show("point.py");
+  const window = await stage.shared({ "suggestion_at_the_cursor/point.py": TEXT });
+  await window.show("suggestion_at_the_cursor/point.py");
   await untilServing(window);
   await until("model", async () => (await statusOf(window))?.state === "ready");
   await window.select([[3, 16]]);
@@ -28,4 +28,5 @@ export default async function (stage) {
   await window.command("lacuna.toggleInline");
   await window.page.keyboard.type("\nself.");
   await ghost.first().waitFor();
+  await window.command("lacuna.toggleInline");
 }

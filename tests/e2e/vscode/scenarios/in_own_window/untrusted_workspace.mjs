@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import path from "node:path";
-import { serverOf, statusOf, untilServing } from "../stage.mjs";
-import { until } from "../code.mjs";
+import { serverOf, statusOf, untilServing } from "../../stage.mjs";
+import { until } from "../../code.mjs";
 
 export default async function (stage) {
   const bait = path.join(stage.home, "bait");

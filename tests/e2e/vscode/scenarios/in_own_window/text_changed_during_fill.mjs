@@ -1,8 +1,8 @@
 // Typing goes on while a fill is computed: its result is dropped with a sentence, and the text is as it was typed.
 import assert from "node:assert/strict";
-import { until } from "../code.mjs";
-import { LONG, LONG_SETTINGS } from "../code_text.mjs";
-import { fills, statusOf, untilServing } from "../stage.mjs";
+import { until } from "../../code.mjs";
+import { LONG, LONG_SETTINGS } from "../../code_text.mjs";
+import { fills, statusOf, untilServing } from "../../stage.mjs";
 
 export default async function (stage) {
   const window = await stage.open("changed", { "long.py": LONG }, LONG_SETTINGS);

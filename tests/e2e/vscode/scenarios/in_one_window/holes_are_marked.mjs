@@ -1,12 +1,12 @@
 // Holes have a frame, a sign beside their lines, and lenses that fill them; the setting of the marker counts at once.
 import assert from "node:assert/strict";
-import { until } from "../code.mjs";
-import { SHAPES } from "../code_text.mjs";
-import { fills, untilServing } from "../stage.mjs";
+import { until } from "../../code.mjs";
+import { SHAPES } from "../../code_text.mjs";
+import { fills, untilServing } from "../../stage.mjs";
 
 export default async function (stage) {
-  const window = await stage.open("marks", { "shapes.py": SHAPES });
-  await window.show("shapes.py");
+  const window = await stage.shared({ "holes_are_marked/shapes.py": SHAPES });
+  await window.show("holes_are_marked/shapes.py");
   await untilServing(window);
   const lenses = window.page.locator(".codelens-decoration a");
   await until("lenses of all holes", async () => (await lenses.allInnerTexts()).length === 4);
@@ -22,4 +22,6 @@ export default async function (stage) {
 
   await window.host((vscode) => vscode.workspace.getConfiguration("lacuna").update("marker", "float", true));
   await until("lenses of the other marker", async () => `${(await lenses.allInnerTexts()).map((title) => title.trim())}` === "Fill both jointly");
+  await window.host((vscode) => vscode.workspace.getConfiguration("lacuna").update("marker", undefined, true));
+  await until("lenses of all holes", async () => (await lenses.count()) === 4);
 }

@@ -1,12 +1,12 @@
 // The light bulb's list, by keys: "Fill this hole" is computed when it is picked, and one step of undo takes it back.
 import assert from "node:assert/strict";
-import { until } from "../code.mjs";
-import { holesOf, SHAPES } from "../code_text.mjs";
-import { untilServing } from "../stage.mjs";
+import { until } from "../../code.mjs";
+import { holesOf, SHAPES } from "../../code_text.mjs";
+import { untilServing } from "../../stage.mjs";
 
 export default async function (stage) {
-  const window = await stage.open("actions", { "shapes.py": SHAPES });
-  await window.show("shapes.py");
+  const window = await stage.shared({ "code_actions_fill/shapes.py": SHAPES });
+  await window.show("code_actions_fill/shapes.py");
   await untilServing(window);
   const [first] = holesOf(SHAPES);
   await window.select([first]);

@@ -1,8 +1,8 @@
 // The file is closed while it is filled: the fill is given up without a complaint, and the next one works.
 import assert from "node:assert/strict";
-import { until } from "../code.mjs";
-import { holesOf, LONG, LONG_SETTINGS, SHAPES } from "../code_text.mjs";
-import { fills, serverOf, statusOf, untilServing } from "../stage.mjs";
+import { until } from "../../code.mjs";
+import { holesOf, LONG, LONG_SETTINGS, SHAPES } from "../../code_text.mjs";
+import { fills, serverOf, statusOf, untilServing } from "../../stage.mjs";
 
 export default async function (stage) {
   const window = await stage.open("closed", { "long.py": LONG, "shapes.py": SHAPES }, LONG_SETTINGS);

@@ -1,6 +1,6 @@
 // The setting names a program that isn't there: one plain sentence; once the setting is right, the server starts without more.
 import assert from "node:assert/strict";
-import { serverOf, untilServing } from "../stage.mjs";
+import { serverOf, untilServing } from "../../stage.mjs";
 
 export default async function (stage) {
   const window = await stage.open("missing_server", { "a.py": "x = ___\n" }, { "lacuna.server.command": ["/nowhere/lacuna-lsp"] });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 
 export default async function (stage) {
-  const window = await stage.open("keybindings", { "a.py": "x = ___\n" });
+  const window = await stage.shared({ "keybindings_are_free/a.py": "x = ___\n" });
   const clashes = await window.host(async (vscode) => {
     const page = await vscode.workspace.openTextDocument(vscode.Uri.parse("vscode://defaultsettings/keybindings.json"));
     // JSON with comments, of which only those at the end list commands without a key.

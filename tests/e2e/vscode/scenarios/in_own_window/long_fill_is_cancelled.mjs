@@ -1,8 +1,8 @@
 // A fill that takes long shows its progress; cancelled, it changes nothing, says nothing, and the model is free at once.
 import assert from "node:assert/strict";
-import { until } from "../code.mjs";
-import { LONG, LONG_SETTINGS } from "../code_text.mjs";
-import { fills, serverOf, statusOf, untilServing } from "../stage.mjs";
+import { until } from "../../code.mjs";
+import { LONG, LONG_SETTINGS } from "../../code_text.mjs";
+import { fills, serverOf, statusOf, untilServing } from "../../stage.mjs";
 
 export default async function (stage) {
   const window = await stage.open("cancel", { "long.py": LONG }, LONG_SETTINGS);

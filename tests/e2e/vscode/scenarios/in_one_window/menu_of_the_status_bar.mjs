@@ -1,12 +1,12 @@
 // The status bar names the model and where it runs; a click opens the menu, which does what it says.
 import assert from "node:assert/strict";
-import { until } from "../code.mjs";
-import { SHAPES } from "../code_text.mjs";
-import { statusOf, untilServing } from "../stage.mjs";
+import { until } from "../../code.mjs";
+import { SHAPES } from "../../code_text.mjs";
+import { statusOf, untilServing } from "../../stage.mjs";
 
 export default async function (stage) {
-  const window = await stage.open("menu", { "shapes.py": SHAPES });
-  await window.show("shapes.py");
+  const window = await stage.shared({ "menu_of_the_status_bar/shapes.py": SHAPES });
+  await window.show("menu_of_the_status_bar/shapes.py");
   await untilServing(window);
   await until("model", async () => (await statusOf(window))?.state === "ready");
   const item = window.page.locator('.statusbar-item[id="lacuna.lacuna.lacuna.status"]');
