@@ -108,10 +108,10 @@ async def fills(client: EditorClient, files: Sequence[HoledFile]) -> list[float 
 async def listings(client: EditorClient, file: OpenFile, count: int, rng: random.Random) -> Listed:
     """List the code actions at `count` places of a file. Raises LacunaError where the model was at work for it; the server is ready."""
     client.open(file.uri, file.text)
-    await client.list_actions(file.uri, Place(0, 0)).answered()  # by then the file is parsed
     at_rest, typed, heard = [], [], len(client.heard)
     for number, place in enumerate(places(file, count, rng)):
         report.progress(f"listing {number + 1} of {count}, {file.name}")
+        await client.list_actions(file.uri, Place(0, 0)).answered()  # by then the server is at rest
         at_rest.append(await client.list_actions(file.uri, place).milliseconds())
         at = client.change(file.uri, 2 * number + 2, place, place, "x")
         asked = client.list_actions(file.uri, place)

@@ -243,6 +243,8 @@ async def lacuna_lsp(model: Path | None) -> AsyncIterator[EditorClient]:
     Raises LacunaError where it can't be started, or left a traceback, which goes to stderr.
     """
     arguments = [] if model is None else ["--model", str(model.resolve())]
+    # An installed server is compiled to bytecode at its first start, whatever is set here.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     began = time.perf_counter()
     try:
         process = await asyncio.create_subprocess_exec(
@@ -252,6 +254,7 @@ async def lacuna_lsp(model: Path | None) -> AsyncIterator[EditorClient]:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=64 * 1024 * 1024,
+            env=environment,
         )
     except OSError as error:
         raise LacunaError(f"{SERVER} can't be started ({error.strerror}); install this project into the environment first") from None

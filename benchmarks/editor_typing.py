@@ -1,8 +1,9 @@
 """A recorded typing session, and its replay in an editor: each keystroke is a change of the document and a request for inline completion.
 
 The recording holds what a person decided without looking at the screen: what is typed where, the pause before each keystroke, which of
-them go wrong and are taken back. One thing hangs on what the server shows: at the keystrokes so marked a proposal is taken with Tab, if it
-stood there long enough to be read and is what was about to be typed. Line ends come with the next line's indentation, as editors write it.
+them go wrong and are taken back. One thing hangs on what the server shows: at the keystrokes so marked a proposal that stood there long
+enough to be read is taken, as far as its words are what was about to be typed, if that is two characters at least. Line ends come
+with the next line's indentation, as editors write it.
 """
 
 from __future__ import annotations
@@ -125,15 +126,22 @@ class Typist:
         if self._wrong:
             self._wrong = False
             return Edit("backspace", at - 1, at, "")
-        if stroke.takes and len(shown) >= _FEWEST_CHARACTERS and left.startswith(shown):
-            self._done += len(shown)
-            return Edit("accept", at, at, shown)
+        if stroke.takes and len(taken := right_words(shown, left)) >= _FEWEST_CHARACTERS:
+            self._done += len(taken)
+            return Edit("accept", at, at, taken)
         if stroke.wrong and left[0].isalpha():
             self._wrong = True
             return Edit("character", at, at, stroke.wrong)
         text = _key(left)
         self._done += len(text)
         return Edit("line end" if text[0] == "\n" else "character", at, at, text)
+
+
+def right_words(shown: str, left: str) -> str:
+    """The beginning of a proposal that is what is `left` to type: whole words and signs."""
+    ends = [found.end() for found in re.finditer(r"\s*(?:\w+|[^\w\s])", shown)]
+    fit = [end for end in ends if left.startswith(shown[:end]) and not (shown[end - 1].isalnum() and left[end : end + 1].isalnum())]
+    return shown[: max(fit, default=0)]
 
 
 def _key(left: str) -> str:

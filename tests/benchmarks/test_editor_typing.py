@@ -59,14 +59,23 @@ def test_a_wrong_letter_is_taken_back() -> None:
 
 @pytest.mark.parametrize(
     ("stroke", "shown", "taken"),
-    [(TAKES, "lph", True), (TAKES, "lpx", False), (TAKES, "l", False), (TAKES, "", False), (PLAIN, "lph", False)],
+    [
+        (TAKES, "pha(beta)", "pha(beta)"),
+        (TAKES, "pha(gamma)", "pha("),
+        (TAKES, "pha(be", "pha("),
+        (TAKES, "ph", ""),
+        (TAKES, "xy", ""),
+        (TAKES, "", ""),
+        (PLAIN, "pha", ""),
+    ],
 )
-def test_only_what_was_about_to_be_typed_is_taken(stroke: Stroke, shown: str, taken: bool) -> None:
-    hands = typist("alpha")
+def test_only_words_that_were_about_to_be_typed_are_taken(stroke: Stroke, shown: str, taken: str) -> None:
+    hands = typist("alpha(beta)")
+    hands.strike(PLAIN, "")
     hands.strike(PLAIN, "")
     edit = hands.strike(stroke, shown)
-    assert (edit.kind == "accept") is taken
-    assert hands.text == ("alph" if taken else "al")
+    assert edit.text == (taken or "p")
+    assert (edit.kind == "accept") is bool(taken)
 
 
 def test_whatever_is_shown_the_text_comes_out_as_it_was() -> None:
