@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { labelOf, placeholderOf, titleOf } from "../src/fill/labels";
+import { labelOf, moreThan, placeholderOf, titleOf } from "../src/fill/labels";
 import type { Alternative, FillResult } from "../src/protocol";
 
 const range = { start: { line: 0, character: 0 }, end: { line: 0, character: 3 } };
@@ -28,4 +28,8 @@ test("draws that are not shown are counted", () => {
   assert.equal(placeholderOf(result(1, 1)), "Enter keeps, Esc leaves all as it is");
   assert.match(placeholderOf(result(1, 1, ["a"])), /1 more was not good enough/);
   assert.match(placeholderOf(result(1, 1, ["a", "a"])), /2 more were not good enough/);
+});
+
+test("more ways are asked for until the server allows no more", () => {
+  assert.deepEqual([result(3, 1), result(3, 1, ["a"]), result(40, 1), result(64, 1)].map(moreThan), [6, 8, 64, undefined]);
 });

@@ -1,6 +1,9 @@
 // The words of the list of alternatives.
 import type { Alternative, FillResult } from "../protocol";
 
+/** The most alternatives that `lacuna/fill` may be asked for. */
+const MOST_WAYS = 64;
+
 export interface Label {
   readonly label: string;
   readonly description: string;
@@ -24,6 +27,12 @@ export function titleOf({ alternatives }: FillResult): string {
 export function placeholderOf({ refused }: FillResult): string {
   const kept = "Enter keeps, Esc leaves all as it is";
   return refused.length === 0 ? kept : `${kept} (${refused.length} more ${refused.length === 1 ? "was" : "were"} not good enough to show)`;
+}
+
+/** How many ways to ask for next, to have more than this; undefined where the server allows no more. */
+export function moreThan({ alternatives, refused }: FillResult): number | undefined {
+  const drawn = alternatives.length + refused.length;
+  return drawn < MOST_WAYS ? Math.min(MOST_WAYS, 2 * drawn) : undefined;
 }
 
 function number(value: number): string {
