@@ -7,7 +7,7 @@ import os from "node:os";
 import path from "node:path";
 import { until } from "./code.mjs";
 import { holesOf } from "./code_text.mjs";
-import { fills, Stage, statusOf, untilServing } from "./stage.mjs";
+import { fills, Stage, statusOf, untilChoice, untilServing } from "./stage.mjs";
 
 const [python, folder] = process.argv.slice(2, 4).map((each) => path.resolve(each));
 const wanted = process.argv.slice(4);
@@ -82,7 +82,7 @@ const PICTURES = {
     const window = await open(stage, BASKET, { "lacuna.codeLens": false });
     await window.select(holesOf(BASKET));
     await window.begin("lacuna.fill");
-    await until("list of alternatives", () => fills(window));
+    await untilChoice(window);
     await shoot(window, "picker");
   },
 
@@ -150,7 +150,7 @@ const PICTURES = {
     await until("marks of the holes", async () => (await window.page.locator(".glyph-margin-widgets .cgmr").count()) === 3);
     await frame(1.5);
     await window.begin("lacuna.fill");
-    const { alternatives } = await until("list of alternatives", () => fills(window));
+    const { alternatives } = await untilChoice(window);
     await frame(2.2);
     for (let index = 1; index < Math.min(alternatives.length, 4); index++) {
       await window.page.keyboard.press("ArrowDown");

@@ -128,6 +128,15 @@ export function fills(window) {
   return window.host((vscode) => vscode.extensions.getExtension("lacuna.lacuna").exports.fills());
 }
 
+/** Wait for the list of alternatives, open and with the focus; return it. */
+export async function untilChoice(window) {
+  const open = await until("list of alternatives", () => fills(window));
+  // The extension knows of it before the page shows it.
+  await window.page.locator(".quick-input-widget .monaco-list-row").first().waitFor();
+  await window.page.locator(".quick-input-widget .quick-input-box input:focus").waitFor();
+  return open;
+}
+
 /** What the server last said of its model: `{state, model, device}`. */
 export function statusOf(window) {
   return window.host((vscode) => vscode.extensions.getExtension("lacuna.lacuna")?.exports?.status());
