@@ -1,5 +1,5 @@
-// Takes the pictures of the pages, in a real VS Code: `node pictures.mjs PYTHON FOLDER [PICTURE...]`. What the model writes in them is what it
-// writes; file and seed are chosen such that it has something to say.
+// Takes the pictures of the pages, in a real VS Code: `node pictures.mjs PYTHON FOLDER [PICTURE...]`. What the model writes in them is
+// what it writes; file and seed are chosen such that it has something to say.
 
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -106,8 +106,7 @@ const PICTURES = {
   },
 
   async inline(stage) {
-    const begun = BASKET.slice(0, BASKET.indexOf("    def find")).replace('"count": ___', '"count": self.count').replace("___", "return len(self.items)");
-    const text = begun.slice(0, begun.indexOf("___"));
+    const text = WHOLE.slice(0, WHOLE.indexOf("self.items.append"));
     const window = await open(stage, text);
     await window.select([placeOf(text, text, text.length)]);
     await window.command("lacuna.triggerInline");
@@ -195,7 +194,8 @@ function placeOf(text, words, behind) {
 
 /** A picture of the page once nothing on it changes. */
 async function still(window, file) {
-  await window.page.mouse.move(SIZE.width - 40, SIZE.height - 120); // where nothing is that would light up
+  // Where nothing is that would light up.
+  await window.page.mouse.move(SIZE.width - 40, SIZE.height - 120);
   let before;
   await until("page at rest", async () => {
     const now = await window.page.screenshot();
@@ -211,7 +211,8 @@ async function shoot(window, name) {
   const raw = path.join(window.folder, "..", `${name}.png`);
   const file = path.join(folder, `${name}.png`);
   await still(window, raw);
-  convert([raw, "-resize", `${SIZE.width}x${SIZE.height}`, "-strip", "-dither", "None", "-colors", "255", "-define", "png:compression-level=9", `PNG8:${file}`], file);
+  const small = ["-strip", "-dither", "None", "-colors", "255", "-define", "png:compression-level=9"];
+  convert([raw, "-resize", `${SIZE.width}x${SIZE.height}`, ...small, `PNG8:${file}`], file);
 }
 
 /** Run ImageMagick, and see that the picture isn't too large for a page. */

@@ -20,7 +20,8 @@ export function packageExtension(python) {
     npm(CLIENT, "ci");
   }
   fs.rmSync(VSIX, { force: true });
-  const done = spawnSync("npm", ["run", "package"], { cwd: CLIENT, env: { ...process.env, PYTHON: python }, encoding: "utf8", timeout: 180_000 });
+  const environment = { ...process.env, PYTHON: python };
+  const done = spawnSync("npm", ["run", "package"], { cwd: CLIENT, env: environment, encoding: "utf8", timeout: 180_000 });
   if (done.status !== 0 || !fs.existsSync(VSIX)) {
     throw new Error(`npm run package failed: ${done.error ?? ""}${done.stdout}${done.stderr}`);
   }

@@ -21,7 +21,7 @@ export default async function (stage) {
   await window.page.keyboard.press("Escape");
 
   await window.host((vscode) => vscode.workspace.getConfiguration("lacuna").update("marker", "float", true));
-  await until("lenses of the other marker", async () => `${(await lenses.allInnerTexts()).map((title) => title.trim())}` === "Fill both jointly");
+  await until("lens of the other marker", async () => (await lenses.allInnerTexts()).join().trim() === "Fill both jointly");
   await window.host((vscode) => vscode.workspace.getConfiguration("lacuna").update("marker", undefined, true));
   await until("lenses of all holes", async () => (await lenses.count()) === 4);
 }

@@ -7,5 +7,6 @@ export default async function (stage) {
   await window.show("unknown/notes.txt");
   await window.begin("lacuna.fill");
   assert.match(await window.message("does not look at"), /plaintext.*lacuna\.languages/);
-  await until("status bar without Lacuna", async () => (await window.page.locator('.statusbar-item[id="lacuna.lacuna.lacuna.status"]').count()) === 0);
+  const item = window.page.locator('.statusbar-item[id="lacuna.lacuna.lacuna.status"]');
+  await until("status bar without Lacuna", async () => (await item.count()) === 0);
 }
