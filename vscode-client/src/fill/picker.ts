@@ -2,7 +2,7 @@
 import type { QuickPickItem, TextEditor } from "vscode";
 import { Disposable, ThemeIcon, window, workspace } from "vscode";
 import type { Alternative, FillResult } from "../protocol";
-import { labelOf, moreThan, placeholderOf, titleOf } from "./labels";
+import { labelsOf, moreThan, placeholderOf, titleOf } from "./labels";
 import { Painter } from "./painter";
 
 interface Item extends QuickPickItem {
@@ -28,7 +28,11 @@ export async function choose({ editor, result, onShow }: Choosing): Promise<Choi
   picker.title = titleOf(result);
   picker.placeholder = placeholderOf(result);
   picker.matchOnDescription = true;
-  picker.items = result.alternatives.map((alternative) => ({ ...labelOf(alternative), alternative }));
+  const { alternatives } = result;
+  picker.items = labelsOf(alternatives).flatMap((label, index) => {
+    const alternative = alternatives[index];
+    return alternative === undefined ? [] : [{ ...label, alternative }];
+  });
   if (moreThan(result) !== undefined) {
     picker.buttons = [{ iconPath: new ThemeIcon("add"), tooltip: "Draw more ways" }];
   }
