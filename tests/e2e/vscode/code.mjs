@@ -174,7 +174,7 @@ export class Code {
     this.#browser = await playwright.chromium.launch({ executablePath: chromium, args: switches, timeout: PATIENCE_MS });
   }
 
-  /** Open a folder in a window of its own. */
+  /** Open a folder, a path or a URI, in a window of its own. */
   async open(folder, { width = 1000, height = 640 } = {}) {
     const context = await this.#browser.newContext({ viewport: { width, height } });
     context.setDefaultTimeout(PATIENCE_MS);

@@ -51,11 +51,17 @@ export class Stage {
    * that make VS Code hold still and, unless `lacuna.server.command` says otherwise, the server of this project.
    */
   async open(name, files, settings = {}, size = {}) {
-    await this.#closeShared();
     const folder = this.#write(name, files);
+    const window = await this.openFolder(name, folder, settings, size);
+    window.folder = folder;
+    return window;
+  }
+
+  /** Open a folder, a path or a URI, as `open` does. */
+  async openFolder(name, folder, settings = {}, size = {}) {
+    await this.#closeShared();
     this.configure(settings);
     const window = await this.code.open(folder, size);
-    window.folder = folder;
     this.#windows.set(name, window);
     return window;
   }
