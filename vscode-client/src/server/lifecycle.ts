@@ -100,14 +100,21 @@ export class Server {
     }
   }
 
-  stop(): Promise<void> {
-    this.#interrupt();
-    return this.#inTurn(() => this.#end());
+  /** End it, soon to be started again: until then whoever wants a client waits. */
+  pause(): Promise<void> {
+    const stopped = this.#stop();
+    this.#become({ kind: "starting" });
+    return stopped;
   }
 
   async dispose(): Promise<void> {
-    await this.stop();
+    await this.#stop();
     this.#changed.dispose();
+  }
+
+  #stop(): Promise<void> {
+    this.#interrupt();
+    return this.#inTurn(() => this.#end());
   }
 
   /** End a start that is under way, which may never come to an end by itself. */
