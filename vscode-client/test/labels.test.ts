@@ -17,7 +17,7 @@ function result(ways: number, holes: number, refused: string[] = []): FillResult
 const labels = (...rows: string[][]): string[] => labelsOf(rows.map((texts) => alternative(texts))).map(({ label }) => label);
 
 test("a row has the texts and their likelihood", () => {
-  assert.deepEqual(labelsOf([alternative(["a", "b\n    c"])]), [{ label: "a · b ⏎ c", description: "−3.21 · 1.05 bits/token" }]);
+  assert.deepEqual(labelsOf([alternative(["a", "b\n    c"])]), [{ label: "a · b ⏎ c", description: "log-lik. −3.21 · 1.05 bits/token" }]);
   assert.equal(labelsOf([alternative(["a"], ["indentation", "trailing_space"])])[0]?.detail, "mended: indentation, trailing space");
 });
 
@@ -45,8 +45,8 @@ test("the title counts holes and ways", () => {
 });
 
 test("draws that are not shown are counted", () => {
-  assert.doesNotMatch(placeholderOf(result(1, 1)), /more/);
-  assert.match(placeholderOf(result(1, 1, ["a", "a"])), /\(2 more not good enough to show\)/);
+  assert.doesNotMatch(placeholderOf(result(1, 1)), /good/);
+  assert.match(placeholderOf(result(1, 1, ["a", "a"])), /\(2 not good enough to show\)/);
 });
 
 test("more ways are asked for until the server allows no more", () => {

@@ -25,7 +25,7 @@ export function labelsOf(alternatives: readonly Alternative[]): Label[] {
   const differs = (hole: number): boolean => isShort || rows.length === 1 || rows.some((row) => row[hole] !== rows[0]?.[hole]);
   return alternatives.map(({ logLikelihood, bitsPerToken, mended }, index) => {
     const label = joined((rows[index] ?? []).map((text, hole) => (differs(hole) ? text : LEFT_OUT)));
-    const description = `${number(logLikelihood)}${BETWEEN}${number(bitsPerToken)} bits/token`;
+    const description = `log-lik. ${number(logLikelihood)}${BETWEEN}${number(bitsPerToken)} bits/token`;
     const detail = `mended: ${mended.join(", ").replaceAll("_", " ")}`;
     return mended.length === 0 ? { label, description } : { label, description, detail };
   });
@@ -38,10 +38,10 @@ export function titleOf({ alternatives }: FillResult): string {
   return alternatives.length === 1 ? `Fill ${what}: one way` : `Fill ${what}: ${alternatives.length} ways, the likeliest first`;
 }
 
-/** What is told beside the list: what the numbers are, and how many draws are not shown. */
+/** What is told beside the list: what the keys do, and how many draws are not shown. */
 export function placeholderOf({ refused }: FillResult): string {
-  const kept = "Log-likelihood and bits beside each; Enter keeps, Esc leaves all as it is";
-  return refused.length === 0 ? kept : `${kept} (${refused.length} more not good enough to show)`;
+  const kept = "Enter keeps, Esc leaves all as it is";
+  return refused.length === 0 ? kept : `${kept} (${refused.length} not good enough to show)`;
 }
 
 /** How many ways to ask for next, to have more than this; undefined where the server allows no more. */
