@@ -1,7 +1,7 @@
 // Writes lacuna.vsix: the bundled client, the Python wheel of the server that it sets up, pictures and licence.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 
 const ROOT = join(import.meta.dirname, "..", "..");
@@ -34,7 +34,8 @@ function python() {
 // Those that the walkthrough shows.
 function copyPictures() {
   const steps = JSON.parse(readFileSync("package.json", "utf8")).contributes.walkthroughs.flatMap((walkthrough) => walkthrough.steps);
-  const shown = new Set(steps.flatMap(({ media }) => Object.values(media.image ?? {})));
+  const shown = new Set(steps.flatMap(({ media }) => (typeof media.image === "string" ? media.image : Object.values(media.image))));
+  mkdirSync("media/walkthrough", { recursive: true });
   for (const path of shown) {
     copyFileSync(join(PICTURES, basename(path)), path);
   }

@@ -47,9 +47,15 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
   const { version } = context.extension.packageJSON as { version: string };
   const bar = new StatusBar(running, model, version);
   const setup = new Setup(log, storage, wheel, context.globalState, running);
-  const filler = new Filler((token) => clientOrOffer(running, setup, token));
   const needed = (): Promise<LanguageClient | undefined> => clientOrOffer(running, setup, new CancellationTokenSource().token);
   const holes = new Holes(running);
+  const marks = new Marks(holes, context.extensionUri);
+  const filler = new Filler(
+    (token) => clientOrOffer(running, setup, token),
+    (document) => {
+      marks.preview(document);
+    },
+  );
   const map = new SurpriseMap(running, holes);
   const command = (name: string, work: (...args: never[]) => unknown): void => {
     context.subscriptions.push(commands.registerCommand(`lacuna.${name}`, work));
@@ -87,7 +93,7 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
     map,
     holes,
     new Lenses(holes),
-    new Marks(holes, context.extensionUri),
+    marks,
     model.onDidReplace(() => {
       map.renewAll();
     }),

@@ -149,7 +149,7 @@ export class Code {
     const all = Object.entries({ ...STEADY, ...settings });
     const write = (folder, some) => {
       fs.mkdirSync(path.join(this.home, "data", folder), { recursive: true });
-      fs.writeFileSync(path.join(this.home, "data", folder, "settings.json"), JSON.stringify(Object.fromEntries(some), null, 2));
+      fs.writeFileSync(path.join(this.home, "data", folder, "settings.json"), JSON.stringify(Object.fromEntries(some)));
     };
     // In a window on a server, settings that are of a machine are the server's.
     const isOfMachine = (name) => OF_MACHINE.includes(name);
@@ -161,7 +161,8 @@ export class Code {
     const agents = await this.#agents.listen();
     this.#port = await freePort();
     this.#log = fs.openSync(path.join(this.home, "server.log"), "a");
-    this.#process = spawn(process.execPath, this.#arguments("--host", "127.0.0.1", "--port", `${this.#port}`, "--without-connection-token"), {
+    const address = ["--host", "127.0.0.1", "--port", `${this.#port}`, "--without-connection-token"];
+    this.#process = spawn(process.execPath, this.#arguments(...address), {
       env: this.#environment({ LACUNA_TEST_PORT: `${agents}` }),
       stdio: ["ignore", this.#log, this.#log],
     });
@@ -169,14 +170,14 @@ export class Code {
     // No network: all that this browser needs is on 127.0.0.1.
     const switches = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
     switches.push("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage");
-    this.#browser = await this.tools.playwright.chromium.launch({ executablePath: this.tools.chromium, args: switches, timeout: PATIENCE_MS });
+    const { chromium, playwright } = this.tools;
+    this.#browser = await playwright.chromium.launch({ executablePath: chromium, args: switches, timeout: PATIENCE_MS });
   }
 
-  /** Open a folder in a window of its own. */
-  async open(folder, { width = 1000, height = 640, scale = 1 } = {}) {
-    const context = await this.#browser.newContext({ viewport: { width, height }, deviceScaleFactor: scale });
+  /** Open a folder, a path or a URI, in a window of its own. */
+  async open(folder, { width = 1000, height = 640 } = {}) {
+    const context = await this.#browser.newContext({ viewport: { width, height } });
     context.setDefaultTimeout(PATIENCE_MS);
-    await context.grantPermissions(["clipboard-read", "clipboard-write"]);
     const page = await context.newPage();
     const log = [];
     page.on("console", (message) => log.push(`console ${message.type()}: ${message.text()}`));
@@ -234,20 +235,24 @@ export class Window {
     return answer.value;
   }
 
-  /** Run a command; undefined arguments are left out. */
+  /** Run a command to its end. */
   command(name, ...args) {
-    return this.host((vscode, { name, args }) => vscode.commands.executeCommand(name, ...args).then((value) => value ?? null), { name, args });
+    return this.host((vscode, { name, args }) => vscode.commands.executeCommand(name, ...args), { name, args });
   }
 
   /** Start a command without waiting for its end. */
   begin(name, ...args) {
-    return this.host((vscode, { name, args }) => void vscode.commands.executeCommand(name, ...args).then(undefined, () => {}), { name, args });
+    return this.host((vscode, { name, args }) => void vscode.commands.executeCommand(name, ...args), { name, args });
   }
 
   /** Open a file of the workspace as a click in the explorer does, and give it the focus. */
   async show(name) {
-    await this.host((vscode, name) => vscode.commands.executeCommand("vscode.open", vscode.Uri.joinPath(vscode.workspace.workspaceFolders[0].uri, name), { preview: false }), name);
-    await until(`editor of ${name}`, () => this.host((vscode, name) => vscode.window.activeTextEditor?.document.uri.path.endsWith(`/${name}`), name));
+    await this.host(async (vscode, name) => {
+      const file = vscode.Uri.joinPath(vscode.workspace.workspaceFolders[0].uri, name);
+      await vscode.commands.executeCommand("vscode.open", file, { preview: false });
+    }, name);
+    const shown = () => this.host((vscode) => vscode.window.activeTextEditor?.document.uri.path);
+    await until(`editor of ${name}`, async () => (await shown())?.endsWith(`/${name}`));
   }
 
   /** The text of the active editor. */
@@ -259,7 +264,7 @@ export class Window {
   select(places) {
     return this.host(async (vscode, places) => {
       const editor = vscode.window.activeTextEditor;
-      const wanted = places.map(([line, character, toLine = line, toCharacter = character]) => new vscode.Selection(line, character, toLine, toCharacter));
+      const wanted = places.map(([line, character, ...end]) => new vscode.Selection(line, character, end[0] ?? line, end[1] ?? character));
       const there = (selections) => selections.length === wanted.length && wanted.every((each, index) => each.isEqual(selections[index]));
       if (!there(editor.selections)) {
         // The page does it a moment later, and tells.
@@ -289,11 +294,12 @@ export class Window {
   /** Where these words stand first on the page's code: {left, right, top, bottom} in pixels. */
   boxOf(words) {
     return this.page.evaluate((words) => {
-      const line = [...document.querySelectorAll(".view-line")].find((each) => each.textContent.replaceAll("\u00a0", " ").includes(words));
+      const textOf = (line) => line.textContent.replaceAll("\u00a0", " ");
+      const line = [...document.querySelectorAll(".view-line")].find((each) => textOf(each).includes(words));
       if (line === undefined) {
         throw new Error(`${words} is not on the page`);
       }
-      const start = line.textContent.replaceAll("\u00a0", " ").indexOf(words);
+      const start = textOf(line).indexOf(words);
       const end = start + words.length;
       const range = document.createRange();
       // A line is in many pieces.

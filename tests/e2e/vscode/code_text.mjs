@@ -31,5 +31,12 @@ export function filled(text, fills) {
 }
 
 /** A file whose holes, filled with these settings, keep the model busy for many seconds. */
-export const LONG = Array.from({ length: 6 }, (_, number) => `def function_${number}(items, count):\n    ___\n    return items\n`).join("\n\n");
-export const LONG_SETTINGS = { "lacuna.alternatives": 64, "lacuna.maxTokens": 200, "lacuna.temperature": 1.5, "lacuna.method": "sequential" };
+export const LONG = ["first", "second", "third", "fourth", "fifth", "sixth"]
+  .map((name) => `def ${name}(items, count):\n    ___\n    return items\n`)
+  .join("\n\n");
+export const LONG_SETTINGS = {
+  "lacuna.alternatives": 64,
+  "lacuna.maxTokens": 200,
+  "lacuna.method": "sequential",
+  "lacuna.temperature": 1.5,
+};

@@ -1,5 +1,5 @@
-// Takes the pictures of the pages, in a real VS Code: `node pictures.mjs PYTHON FOLDER [PICTURE...]`. What the model writes in them is what it
-// writes; file and seed are chosen such that it has something to say.
+// Takes the pictures of the pages, in a real VS Code: `node pictures.mjs PYTHON FOLDER [PICTURE...]`. What the model writes in them is
+// what it writes; file and seed are chosen such that it has something to say.
 
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -7,7 +7,7 @@ import os from "node:os";
 import path from "node:path";
 import { until } from "./code.mjs";
 import { holesOf } from "./code_text.mjs";
-import { fills, Stage, statusOf, untilServing } from "./stage.mjs";
+import { fills, Stage, statusOf, untilChoice, untilServing } from "./stage.mjs";
 
 const [python, folder] = process.argv.slice(2, 4).map((each) => path.resolve(each));
 const wanted = process.argv.slice(4);
@@ -82,7 +82,7 @@ const PICTURES = {
     const window = await open(stage, BASKET, { "lacuna.codeLens": false });
     await window.select(holesOf(BASKET));
     await window.begin("lacuna.fill");
-    await until("list of alternatives", () => fills(window));
+    await untilChoice(window);
     await shoot(window, "picker");
   },
 
@@ -106,8 +106,7 @@ const PICTURES = {
   },
 
   async inline(stage) {
-    const begun = BASKET.slice(0, BASKET.indexOf("    def find")).replace('"count": ___', '"count": self.count').replace("___", "return len(self.items)");
-    const text = begun.slice(0, begun.indexOf("___"));
+    const text = WHOLE.slice(0, WHOLE.indexOf("self.items.append"));
     const window = await open(stage, text);
     await window.select([placeOf(text, text, text.length)]);
     await window.command("lacuna.triggerInline");
@@ -150,7 +149,7 @@ const PICTURES = {
     await until("marks of the holes", async () => (await window.page.locator(".glyph-margin-widgets .cgmr").count()) === 3);
     await frame(1.5);
     await window.begin("lacuna.fill");
-    const { alternatives } = await until("list of alternatives", () => fills(window));
+    const { alternatives } = await untilChoice(window);
     await frame(2.2);
     for (let index = 1; index < Math.min(alternatives.length, 4); index++) {
       await window.page.keyboard.press("ArrowDown");
@@ -195,7 +194,8 @@ function placeOf(text, words, behind) {
 
 /** A picture of the page once nothing on it changes. */
 async function still(window, file) {
-  await window.page.mouse.move(SIZE.width - 40, SIZE.height - 120); // where nothing is that would light up
+  // Where nothing is that would light up.
+  await window.page.mouse.move(SIZE.width - 40, SIZE.height - 120);
   let before;
   await until("page at rest", async () => {
     const now = await window.page.screenshot();
@@ -211,7 +211,8 @@ async function shoot(window, name) {
   const raw = path.join(window.folder, "..", `${name}.png`);
   const file = path.join(folder, `${name}.png`);
   await still(window, raw);
-  convert([raw, "-resize", `${SIZE.width}x${SIZE.height}`, "-strip", "-dither", "None", "-colors", "255", "-define", "png:compression-level=9", `PNG8:${file}`], file);
+  const small = ["-strip", "-dither", "None", "-colors", "255", "-define", "png:compression-level=9"];
+  convert([raw, "-resize", `${SIZE.width}x${SIZE.height}`, ...small, `PNG8:${file}`], file);
 }
 
 /** Run ImageMagick, and see that the picture isn't too large for a page. */

@@ -1,6 +1,7 @@
-// Plays scenarios in one VS Code. `node play.mjs HOME KEPT PYTHON` reads scenarios (their files in the folder scenarios, less the suffix) from stdin, one a line, and answers each
-// with a line of JSON: {"scenario", "problem"?, "skipped"?, "seconds"}; `skipped` says what this machine lacks. The first answer, to no
-// name, says whether VS Code is there. Of a scenario that failed, pictures of the windows and their logs are kept in the folder KEPT.
+// Plays scenarios in one VS Code: `node play.mjs HOME KEPT PYTHON`. It reads scenarios (their files in the folder scenarios, less the
+// suffix) from stdin, one a line, and answers each with a line of JSON: {"scenario", "problem"?, "skipped"?, "seconds"}, where `skipped`
+// says what this machine lacks. The first answer, to no scenario, says whether VS Code is there. Of a scenario that failed, pictures of
+// the windows and their logs are kept in the folder KEPT.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -30,12 +31,6 @@ async function keep(stage, scenario) {
     const file = path.join(kept, `${scenario.replaceAll("/", "-")}-${name}`);
     await window.page.screenshot({ path: `${file}.png`, timeout: 10_000 }).catch(() => {});
     fs.writeFileSync(`${file}.log`, window.log.join("\n"));
-    const logs = path.join(home, "data/logs");
-    for (const log of fs.existsSync(logs) ? fs.readdirSync(logs, { recursive: true }) : []) {
-      if (log.endsWith("Lacuna.log")) {
-        fs.copyFileSync(path.join(logs, log), `${file}-${log.replaceAll(path.sep, "-")}`);
-      }
-    }
   }
 }
 
@@ -53,7 +48,11 @@ async function play(stage, scenario) {
       await keep(stage, scenario);
     }
   }
-  await within(stage.closeWindows({ all: answer.problem !== undefined }), 20_000).catch((error) => (answer.problem ??= `the windows did not close: ${error.message}`));
+  try {
+    await within(stage.closeWindows({ all: answer.problem !== undefined }), 20_000);
+  } catch (error) {
+    answer.problem ??= `the windows did not close: ${error.message}`;
+  }
   answer.seconds = (performance.now() - began) / 1000;
   return answer;
 }

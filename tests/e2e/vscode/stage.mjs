@@ -20,7 +20,8 @@ export function packageExtension(python) {
     npm(CLIENT, "ci");
   }
   fs.rmSync(VSIX, { force: true });
-  const done = spawnSync("npm", ["run", "package"], { cwd: CLIENT, env: { ...process.env, PYTHON: python }, encoding: "utf8", timeout: 180_000 });
+  const environment = { ...process.env, PYTHON: python };
+  const done = spawnSync("npm", ["run", "package"], { cwd: CLIENT, env: environment, encoding: "utf8", timeout: 180_000 });
   if (done.status !== 0 || !fs.existsSync(VSIX)) {
     throw new Error(`npm run package failed: ${done.error ?? ""}${done.stdout}${done.stderr}`);
   }
@@ -50,11 +51,17 @@ export class Stage {
    * that make VS Code hold still and, unless `lacuna.server.command` says otherwise, the server of this project.
    */
   async open(name, files, settings = {}, size = {}) {
-    await this.#closeShared();
     const folder = this.#write(name, files);
+    const window = await this.openFolder(name, folder, settings, size);
+    window.folder = folder;
+    return window;
+  }
+
+  /** Open a folder, a path or a URI, as `open` does. */
+  async openFolder(name, folder, settings = {}, size = {}) {
+    await this.#closeShared();
     this.configure(settings);
     const window = await this.code.open(folder, size);
-    window.folder = folder;
     this.#windows.set(name, window);
     return window;
   }
@@ -126,6 +133,15 @@ export function serverOf(window) {
 /** The open list of alternatives, `{alternatives, shown}`; null while there is none. */
 export function fills(window) {
   return window.host((vscode) => vscode.extensions.getExtension("lacuna.lacuna").exports.fills());
+}
+
+/** Wait for the list of alternatives, open and with the focus; return it. */
+export async function untilChoice(window) {
+  const open = await until("list of alternatives", () => fills(window));
+  // The extension knows of it before the page shows it.
+  await window.page.locator(".quick-input-widget .monaco-list-row").first().waitFor();
+  await window.page.locator(".quick-input-widget .quick-input-box input:focus").waitFor();
+  return open;
 }
 
 /** What the server last said of its model: `{state, model, device}`. */

@@ -3,9 +3,11 @@ import { basename } from "node:path";
 import type { CancellationToken, TextDocument, TextEditor } from "vscode";
 import { Range, Selection, Uri, window } from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
-import type { Alternative } from "../protocol";
+import type { Alternative, FillResult } from "../protocol";
 import { isServed } from "../served";
 import { endsAfter } from "./ends";
+import { moreThan } from "./labels";
+import type { Choice } from "./picker";
 import { choose } from "./picker";
 import type { Place } from "./preview";
 import { requestFill } from "./request";
@@ -35,8 +37,14 @@ function placeOf({ line, character }: Place): Place {
 export class Filler {
   #open: OpenChoice | undefined;
 
-  /** `client` waits for a server that is starting, and says so where there is none. */
-  constructor(private readonly client: (token: CancellationToken) => Promise<LanguageClient | undefined>) {}
+  /**
+   * `client` waits for a server that is starting, and says so where there is none. `onPreview` hears in which document fills are shown
+   * that are not kept yet, and undefined once there are none.
+   */
+  constructor(
+    private readonly client: (token: CancellationToken) => Promise<LanguageClient | undefined>,
+    private readonly onPreview: (document: TextDocument | undefined) => void,
+  ) {}
 
   get open(): OpenChoice | undefined {
     return this.#open;
@@ -69,30 +77,41 @@ export class Filler {
 
   async #fill({ document }: TextEditor, ranges: readonly Range[] | undefined, follow: boolean): Promise<void> {
     const plain = ranges?.map((range) => new Range(range.start, range.end));
-    const result = await requestFill({ document, ranges: plain, client: this.client });
-    if (result === undefined) {
-      return;
+    let count: number | undefined;
+    for (;;) {
+      const result = await requestFill({ document, ranges: plain, count, client: this.client });
+      const editor = result && (await editorOf(document));
+      if (result === undefined || editor === undefined) {
+        return;
+      }
+      if (document.version !== result.version) {
+        void window.showInformationMessage("Lacuna dropped the fill: the document changed meanwhile.");
+        return;
+      }
+      const choice = await this.#choose(editor, result);
+      if (choice !== "more") {
+        await conclude(editor, choice, result.version, follow);
+        return;
+      }
+      count = moreThan(result);
     }
-    const editor = await editorOf(document);
-    if (editor === undefined) {
-      return;
-    }
-    if (document.version !== result.version) {
-      void window.showInformationMessage("Lacuna dropped the fill: the document changed meanwhile.");
-      return;
-    }
-    const choice = await choose({
-      editor,
-      result,
-      onShow: (shown) => {
-        this.#open = shown && { alternatives: result.alternatives, shown: result.alternatives.indexOf(shown) };
-      },
-    });
-    if (choice === "changed" || choice === "closed") {
-      void window.showInformationMessage(`Lacuna put its alternatives away: the document ${choice === "changed" ? "has changed" : "was closed"}.`);
-    } else if (choice !== "left") {
-      await keep(editor, choice.kept, result.version, follow);
-    }
+  }
+
+  #choose(editor: TextEditor, result: FillResult): Promise<Choice> {
+    const { alternatives } = result;
+    const onShow = (shown: Alternative | undefined): void => {
+      this.onPreview(shown && editor.document);
+      this.#open = shown && { alternatives, shown: alternatives.indexOf(shown) };
+    };
+    return choose({ editor, result, onShow });
+  }
+}
+
+async function conclude(editor: TextEditor, choice: Exclude<Choice, "more">, version: number, follow: boolean): Promise<void> {
+  if (choice === "changed" || choice === "closed") {
+    void window.showInformationMessage(`Lacuna put its alternatives away: the document ${choice === "changed" ? "has changed" : "was closed"}.`);
+  } else if (choice !== "left") {
+    await keep(editor, choice.kept, version, follow);
   }
 }
 

@@ -1,16 +1,16 @@
 // The list of alternatives. As one moves through it, all holes in the editor show the one that is marked.
 import type { QuickPickItem, TextEditor } from "vscode";
-import { Disposable, window, workspace } from "vscode";
+import { Disposable, ThemeIcon, window, workspace } from "vscode";
 import type { Alternative, FillResult } from "../protocol";
-import { labelOf, placeholderOf, titleOf } from "./labels";
+import { labelsOf, moreThan, placeholderOf, titleOf } from "./labels";
 import { Painter } from "./painter";
 
 interface Item extends QuickPickItem {
   readonly alternative: Alternative;
 }
 
-/** How the choice ended: with an alternative, without one, or because the text is no longer the one that was filled. */
-export type Choice = { readonly kept: Alternative } | "left" | "changed" | "closed";
+/** How the choice ended: with an alternative, without one, with the wish for more, or because the text is no longer the one that was filled. */
+export type Choice = { readonly kept: Alternative } | "left" | "more" | "changed" | "closed";
 
 export interface Choosing {
   readonly editor: TextEditor;
@@ -28,7 +28,14 @@ export async function choose({ editor, result, onShow }: Choosing): Promise<Choi
   picker.title = titleOf(result);
   picker.placeholder = placeholderOf(result);
   picker.matchOnDescription = true;
-  picker.items = result.alternatives.map((alternative) => ({ ...labelOf(alternative), alternative }));
+  const { alternatives } = result;
+  picker.items = labelsOf(alternatives).flatMap((label, index) => {
+    const alternative = alternatives[index];
+    return alternative === undefined ? [] : [{ ...label, alternative }];
+  });
+  if (moreThan(result) !== undefined) {
+    picker.buttons = [{ iconPath: new ThemeIcon("add"), tooltip: "Draw more ways" }];
+  }
   const show = (item: Item | undefined): void => {
     if (item !== undefined) {
       painter.show(item.alternative);
@@ -44,6 +51,9 @@ export async function choose({ editor, result, onShow }: Choosing): Promise<Choi
         picker.onDidAccept(() => {
           const [item] = picker.activeItems;
           resolve(item === undefined ? "left" : { kept: item.alternative });
+        }),
+        picker.onDidTriggerButton(() => {
+          resolve("more");
         }),
         picker.onDidHide(() => {
           resolve("left");

@@ -16,6 +16,8 @@ export interface Asking {
   readonly document: TextDocument;
   /** None: all markers of the document. */
   readonly ranges: readonly Range[] | undefined;
+  /** How many ways; undefined: as many as the settings say. */
+  readonly count: number | undefined;
   /** The client once the server runs; undefined where it doesn't come to that. */
   readonly client: (token: CancellationToken) => Promise<LanguageClient | undefined>;
 }
@@ -35,7 +37,7 @@ export async function requestFill(asking: Asking): Promise<FillResult | undefine
   }
 }
 
-function ask({ document, ranges, client: ready }: Asking): Work<FillResult | undefined> {
+function ask({ document, ranges, count, client: ready }: Asking): Work<FillResult | undefined> {
   const { version } = document;
   return async (token, report) => {
     const client = await ready(token);
@@ -51,7 +53,8 @@ function ask({ document, ranges, client: ready }: Asking): Work<FillResult | und
     const asked = ranges?.map((range) => client.code2ProtocolConverter.asRange(range));
     const uri = client.code2ProtocolConverter.asUri(document.uri);
     try {
-      return await client.sendRequest(protocol.fill, { textDocument: { uri }, version, ...(asked && { ranges: asked }), workDoneToken }, token);
+      const places = { textDocument: { uri }, version, ...(asked && { ranges: asked }) };
+      return await client.sendRequest(protocol.fill, { ...places, ...(count !== undefined && { count }), workDoneToken }, token);
     } catch (error) {
       const reason = reasonOf(error);
       if (reason !== undefined && !token.isCancellationRequested) {

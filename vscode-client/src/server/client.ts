@@ -26,10 +26,12 @@ export interface ClientParts {
   readonly start: () => Promise<ServerProcess>;
   /** Called once if the connection ends unasked. */
   readonly onClosed: () => void;
+  /** Called whenever the server has been told its settings. */
+  readonly onConfigured: () => void;
 }
 
 /** A client that is not started yet. */
-export function createClient({ log, middleware, start, onClosed }: ClientParts): LanguageClient {
+export function createClient({ log, middleware, start, onClosed, onConfigured }: ClientParts): LanguageClient {
   const options: LanguageClientOptions = {
     documentSelector: selector(),
     outputChannel: log,
@@ -42,7 +44,17 @@ export function createClient({ log, middleware, start, onClosed }: ClientParts):
         return { action: CloseAction.DoNotRestart, handled: true };
       },
     },
-    middleware,
+    middleware: {
+      ...middleware,
+      workspace: {
+        configuration: async (params, token, next) => {
+          const values = await next(params, token);
+          // What is asked from now on comes after the answer.
+          setImmediate(onConfigured);
+          return values;
+        },
+      },
+    },
   };
   const client = new LacunaClient("lacuna", "Lacuna", async () => (await start()).child, options);
   client.registerFeature({

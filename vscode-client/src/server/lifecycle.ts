@@ -10,6 +10,7 @@ import type { Finding } from "./find";
 import { ServerProcess } from "./process";
 
 const START_MS = 60_000;
+const CONFIGURED_MS = 2000;
 const END_MS = 1000;
 
 /** What there is of a server. `reason` is a sentence for a person; `outdated` as in `Finding`. */
@@ -99,14 +100,21 @@ export class Server {
     }
   }
 
-  stop(): Promise<void> {
-    this.#interrupt();
-    return this.#inTurn(() => this.#end());
+  /** End it, soon to be started again: until then whoever wants a client waits. */
+  pause(): Promise<void> {
+    const stopped = this.#stop();
+    this.#become({ kind: "starting" });
+    return stopped;
   }
 
   async dispose(): Promise<void> {
-    await this.stop();
+    await this.#stop();
     this.#changed.dispose();
+  }
+
+  #stop(): Promise<void> {
+    this.#interrupt();
+    return this.#inTurn(() => this.#end());
   }
 
   /** End a start that is under way, which may never come to an end by itself. */
@@ -146,12 +154,17 @@ export class Server {
         throw error;
       }
     };
-    const client = createClient({ log: this.log, middleware: this.middleware, start, onClosed: () => void this.#closed(run) });
+    let onConfigured: () => void = () => undefined;
+    const configured = new Promise<void>((resolve) => (onConfigured = resolve));
+    const onClosed = (): void => void this.#closed(run);
+    const client = createClient({ log: this.log, middleware: this.middleware, start, onClosed, onConfigured });
     const run: Run = { client, process: undefined, over: false };
     this.#run = run;
     this.prepare(client);
     try {
       await startWithin(client, START_MS);
+      // A request that overtook the settings would be answered by the defaults.
+      await Promise.race([configured, delay(CONFIGURED_MS)]);
       if (!run.over) {
         this.#become({ kind: "running", version: client.initializeResult?.serverInfo?.version, outdated: found.outdated });
       }

@@ -66,13 +66,17 @@ export async function findEnvironment(storage: string, wheel: Wheel | undefined,
   return found.find((environment) => environment.current) ?? found.at(-1);
 }
 
-/** Remove the environments other than `kept`. Unfinished ones may be another window's work, until they are a day old. */
+/**
+ * Remove the environments other than `kept`. Unfinished ones may be another window's work, until they are a day old, and one that can't be
+ * removed may be in use there: it is left to the next time.
+ */
 export async function removeOthers(storage: string, kept: string): Promise<void> {
   for (const name of await namesIn(environments(storage))) {
     const folder = join(environments(storage), name);
-    const age = Date.now() - (await stat(folder)).mtimeMs;
-    if (folder !== kept && (!name.startsWith(UNFINISHED) || age > A_DAY)) {
-      await rm(folder, { recursive: true, force: true });
+    const made = await stat(folder).catch(() => undefined);
+    const isOld = made !== undefined && Date.now() - made.mtimeMs > A_DAY;
+    if (folder !== kept && (!name.startsWith(UNFINISHED) || isOld)) {
+      await rm(folder, { recursive: true, force: true }).catch(() => undefined);
     }
   }
 }

@@ -18,6 +18,8 @@ export interface Installation {
   readonly storage: string;
   /** Hears every line that is printed. */
   readonly onLine: (line: string) => void;
+  /** Called once all is there, before it takes the place of what may be in use. */
+  readonly onComplete: () => Promise<void>;
   /** Hears what is being done, in a few words. */
   readonly onProgress: (doing: string) => void;
   readonly signal: AbortSignal;
@@ -28,7 +30,7 @@ export interface Installation {
  * is left of it.
  */
 export async function install(work: Installation): Promise<string> {
-  const { python, wheel, storage, onLine, onProgress, signal } = work;
+  const { python, wheel, storage, onLine, onComplete, onProgress, signal } = work;
   const folder = unfinished(storage, `${process.pid}-${Date.now()}`);
   const inside = pythonIn(folder, process.platform);
   const step = async (program: string, args: readonly string[]): Promise<Ran> => {
@@ -56,6 +58,7 @@ export async function install(work: Installation): Promise<string> {
     await step(inside, ["-I", "-c", "import engine.local, lsp_server.server"]);
     const { file, text } = stamp(wheel);
     await writeFile(join(folder, file), text);
+    await onComplete();
     return await giveName(folder, environmentOf(storage, wheel));
   } finally {
     await rm(folder, { recursive: true, force: true });

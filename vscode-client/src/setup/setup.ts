@@ -89,6 +89,10 @@ export class Setup {
       await removeOthers(this.storage, folder);
       void window.showInformationMessage("Lacuna is ready: type ___ where code is missing, and fill it.");
     } catch (error) {
+      // The one before may have been ended to make room.
+      if (this.server.condition.kind === "starting") {
+        await this.server.restart();
+      }
       await this.#tell(error);
     } finally {
       this.#working = false;
@@ -126,6 +130,7 @@ export class Setup {
         onLine: (line) => {
           this.log.info(line);
         },
+        onComplete: () => this.server.pause(),
         onProgress: (message) => {
           progress.report({ message });
         },

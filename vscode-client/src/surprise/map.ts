@@ -2,7 +2,7 @@
 import type { TextDocument, TextEditor, TextEditorDecorationType } from "vscode";
 import { CancellationTokenSource, DecorationRangeBehavior, Disposable, Range, ThemeColor, window, workspace } from "vscode";
 import type { LanguageClient } from "vscode-languageclient/node";
-import { ProgressType } from "vscode-languageclient/node";
+import { LSPErrorCodes, ProgressType, ResponseError } from "vscode-languageclient/node";
 import { Debounced } from "../debounced";
 import type { Holes } from "../holes/holes";
 import type { SurprisePart, SurprisingToken } from "../protocol";
@@ -114,15 +114,24 @@ export class SurpriseMap {
         this.#legend.explain(mean);
       }
     } catch (error) {
-      const reason = reasonOf(error);
-      if (reason !== undefined && !source.token.isCancellationRequested) {
-        this.#legend.fail(reason);
+      if (!source.token.isCancellationRequested) {
+        this.#failed(document, error);
       }
     } finally {
       if (this.#running.get(document) === source) {
         this.#running.delete(document);
       }
       source.dispose();
+    }
+  }
+
+  #failed(document: TextDocument, error: unknown): void {
+    const reason = reasonOf(error);
+    if (reason !== undefined) {
+      this.#legend.fail(reason);
+    } else if (error instanceof ResponseError && error.code === LSPErrorCodes.RequestCancelled) {
+      // Not by us: another model has taken over.
+      this.renew(document);
     }
   }
 

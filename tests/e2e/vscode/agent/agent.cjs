@@ -5,8 +5,56 @@
 const net = require("node:net");
 const vscode = require("vscode");
 
+/** A file system without a disk, as extensions for repositories elsewhere have one: the folder memory:/project with one file. */
+class Memory {
+  #text = Buffer.from("class Point:\n    def __init__(self, x, y):\n        self.x = x\n        self.y = ___\n");
+  #changed = new vscode.EventEmitter();
+  onDidChangeFile = this.#changed.event;
+
+  watch() {
+    return { dispose() {} };
+  }
+
+  stat(uri) {
+    if (!["/project", "/project/a.py"].includes(uri.path)) {
+      throw vscode.FileSystemError.FileNotFound(uri);
+    }
+    const type = uri.path === "/project" ? vscode.FileType.Directory : vscode.FileType.File;
+    return { type, ctime: 0, mtime: 0, size: this.#text.length };
+  }
+
+  readDirectory() {
+    return [["a.py", vscode.FileType.File]];
+  }
+
+  readFile(uri) {
+    this.stat(uri);
+    return this.#text;
+  }
+
+  writeFile(uri, text) {
+    this.stat(uri);
+    this.#text = text;
+    this.#changed.fire([{ type: vscode.FileChangeType.Changed, uri }]);
+  }
+
+  createDirectory(uri) {
+    throw vscode.FileSystemError.NoPermissions(uri);
+  }
+
+  delete(uri) {
+    throw vscode.FileSystemError.NoPermissions(uri);
+  }
+
+  rename(uri) {
+    throw vscode.FileSystemError.NoPermissions(uri);
+  }
+}
+
 exports.activate = (context) => {
-  const folder = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath;
+  context.subscriptions.push(vscode.workspace.registerFileSystemProvider("memory", new Memory()));
+  const uri = vscode.workspace.workspaceFolders?.[0]?.uri;
+  const folder = uri?.scheme === "file" ? uri.fsPath : uri?.toString();
   const socket = net.connect(Number(process.env.LACUNA_TEST_PORT), "127.0.0.1");
   context.subscriptions.push({ dispose: () => socket.destroy() });
   const send = (message) => socket.write(`${JSON.stringify(message)}\n`);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { until } from "../../code.mjs";
 import { filled, holesOf, SHAPES } from "../../code_text.mjs";
-import { fills, untilServing } from "../../stage.mjs";
+import { fills, untilChoice, untilServing } from "../../stage.mjs";
 
 export default async function (stage) {
   const places = holesOf(SHAPES);
@@ -16,7 +16,7 @@ export default async function (stage) {
 
   const picker = window.page.locator(".quick-input-widget");
   await window.begin("lacuna.fill");
-  let open = await until("list of alternatives", () => fills(window));
+  let open = await untilChoice(window);
   assert.match(await picker.locator(".quick-input-title").innerText(), /^Fill 3 holes jointly: \d+ ways/);
   await untilShown(window, open.alternatives[0].texts);
   await window.page.keyboard.press("Escape");
@@ -25,7 +25,7 @@ export default async function (stage) {
   assert.equal(await window.text(), SHAPES);
 
   await window.begin("lacuna.fill");
-  open = await until("list of alternatives", () => fills(window));
+  open = await untilChoice(window);
   const { alternatives } = open;
   assert.ok(alternatives.length > 1, "there is nothing to walk through");
   assert.ok(alternatives.every((each, index) => index === 0 || each.logLikelihood <= alternatives[index - 1].logLikelihood));

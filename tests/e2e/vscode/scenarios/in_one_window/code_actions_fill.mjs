@@ -1,8 +1,9 @@
-// The light bulb's list, by keys: "Fill this hole" is computed when it is picked, and one step of undo takes it back.
+// The light bulb's list, by keys: a fill is computed when it is picked, and one step of undo takes it back; "choose among
+// alternatives" opens the list of alternatives.
 import assert from "node:assert/strict";
 import { until } from "../../code.mjs";
 import { holesOf, SHAPES } from "../../code_text.mjs";
-import { untilServing } from "../../stage.mjs";
+import { untilChoice, untilServing } from "../../stage.mjs";
 
 export default async function (stage) {
   const window = await stage.shared({ "code_actions_fill/shapes.py": SHAPES });
@@ -10,18 +11,7 @@ export default async function (stage) {
   await untilServing(window);
   const [first] = holesOf(SHAPES);
   await window.select([first]);
-  await window.page.locator(".monaco-editor textarea, .monaco-editor .native-edit-context").first().focus();
-  await window.page.keyboard.press("Control+.");
-  const list = window.page.locator(".action-widget");
-  await list.locator(".monaco-list-row", { hasText: "Fill this hole" }).first().waitFor();
-  assert.match(await list.innerText(), /Fill all 3 holes in this file/);
-  const wanted = list.locator(".monaco-list-row.focused", { hasText: "Fill all 3 holes in this file" });
-  while ((await wanted.count()) === 0) {
-    const before = await list.locator(".monaco-list-row.focused").getAttribute("aria-label");
-    await window.page.keyboard.press("ArrowDown");
-    await until("next action", async () => (await list.locator(".monaco-list-row.focused").getAttribute("aria-label")) !== before);
-  }
-  await window.page.keyboard.press("Enter");
+  await pick(window, "Fill all 3 holes in this file");
   const text = await until("filled text", async () => {
     const now = await window.text();
     return !now.includes("___") && now;
@@ -30,4 +20,25 @@ export default async function (stage) {
   assert.ok(text.startsWith(head) && text.endsWith(rest.at(-1)));
   await window.command("undo");
   assert.equal(await window.text(), SHAPES);
+
+  await window.select([first]);
+  await pick(window, "Fill this hole: choose among alternatives…");
+  const { alternatives } = await untilChoice(window);
+  await window.page.keyboard.press("Enter");
+  await until("filled text", async () => (await window.text()) === SHAPES.replace("___", alternatives[0].texts[0]));
+}
+
+/** Pick an action at the cursor by keys. */
+async function pick(window, title) {
+  await window.page.locator(".monaco-editor textarea, .monaco-editor .native-edit-context").first().focus();
+  await window.page.keyboard.press("Control+.");
+  const focused = window.page.locator(".action-widget .monaco-list-row.focused");
+  for (let name = await focused.getAttribute("aria-label"); name !== title; ) {
+    await window.page.keyboard.press("ArrowDown");
+    name = await until("next action", async () => {
+      const now = await focused.getAttribute("aria-label");
+      return now !== name && now;
+    });
+  }
+  await window.page.keyboard.press("Enter");
 }

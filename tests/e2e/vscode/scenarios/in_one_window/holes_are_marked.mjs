@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { until } from "../../code.mjs";
 import { SHAPES } from "../../code_text.mjs";
-import { fills, untilServing } from "../../stage.mjs";
+import { untilChoice, untilServing } from "../../stage.mjs";
 
 export default async function (stage) {
   const window = await stage.shared({ "holes_are_marked/shapes.py": SHAPES });
@@ -16,12 +16,12 @@ export default async function (stage) {
   await until("signs of all holes", async () => (await signs.count()) === 3);
 
   await lenses.nth(3).click();
-  const open = await until("list of alternatives", () => fills(window));
+  const open = await untilChoice(window);
   assert.ok(open.alternatives.every((each) => each.edits.length === 1));
   await window.page.keyboard.press("Escape");
 
   await window.host((vscode) => vscode.workspace.getConfiguration("lacuna").update("marker", "float", true));
-  await until("lenses of the other marker", async () => `${(await lenses.allInnerTexts()).map((title) => title.trim())}` === "Fill both jointly");
+  await until("lens of the other marker", async () => (await lenses.allInnerTexts()).join().trim() === "Fill both jointly");
   await window.host((vscode) => vscode.workspace.getConfiguration("lacuna").update("marker", undefined, true));
   await until("lenses of all holes", async () => (await lenses.count()) === 4);
 }

@@ -9,7 +9,8 @@ import { serverOf, untilServing } from "../../stage.mjs";
 
 export default async function (stage) {
   // A workspace that would like to be imported.
-  const files = { "a.py": "x = ___\n", "lsp_server/__init__.py": "raise SystemExit('hijacked')\n", "numpy.py": "raise SystemExit('hijacked')\n" };
+  const trap = "raise SystemExit('hijacked')\n";
+  const files = { "a.py": "x = ___\n", "lsp_server/__init__.py": trap, "numpy.py": trap };
   const settings = { "lacuna.server.command": [], "lacuna.python": stage.python };
   const window = await stage.open("set_up", files, settings);
   await window.show("a.py");
