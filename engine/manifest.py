@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,27 @@ PROMPT_VISIBILITIES = ("causal",)
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file in the model folder, by name, with the SHA-256 of its bytes in hexadecimal."""
+    """A file in the model folder, by name, with the SHA-256 of its bytes in hexadecimal. `data` is the file with a graph's
+    weights where these are too large to lie in the graph itself, else None."""
 
     file: str
     sha256: str
+    data: FileEntry | None = None
+
+    @property
+    def files(self) -> list[FileEntry]:
+        """This one, and its data where it has some."""
+        return [self] if self.data is None else [self, self.data]
 
 
 @dataclass(frozen=True)
 class Manifest:
     """What an exported model promises. `window` is the most rows of a sequence it was trained on.
 
-    `graphs` maps a precision ("float32", "int8") to its ONNX file; `draft_head` is the graph of one, or None.
+    `graphs` maps a precision ("float32", "float16", "int8", "int4") to its ONNX file; the first is the one that is run where no
+    other is asked for. `draft_head` is the graph of one, or None.
     `prompt_visibility` "causal": each prompt row sees those before it in sigma; `prompt_order` is the order of prompt pieces
-    in sigma. `corpus` and `evaluation` are for people.
+    in sigma. `corpus`, `evaluation` and `made_with` (opset, versions, checkpoint; empty in folders of earlier Lacunas) are for people.
     """
 
     format_version: int
@@ -52,9 +60,26 @@ class Manifest:
     draft_head: FileEntry | None
     corpus: dict[str, Any]
     evaluation: dict[str, Any]
+    made_with: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def default_precision(self) -> str:
+        return next(iter(self.graphs))
+
+    @property
+    def files(self) -> list[FileEntry]:
+        """All files of the folder but the manifest."""
+        entries = [self.tokenizer, *self.graphs.values(), *([self.draft_head] if self.draft_head else [])]
+        return [file for entry in entries for file in entry.files]
 
     def as_json(self) -> str:
-        return json.dumps(asdict(self), indent=1) + "\n"
+        raw = asdict(self)
+        for entry in (raw["tokenizer"], *raw["graphs"].values(), *([raw["draft_head"]] if self.draft_head else [])):
+            if entry["data"] is None:  # which earlier Lacunas would not know
+                del entry["data"]
+            else:
+                del entry["data"]["data"]
+        return json.dumps(raw, indent=1) + "\n"
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -85,9 +110,9 @@ class _Checker:
         return ModelError(f"{self.path}: {field} {problem}; export the model again")
 
     def manifest(self, raw: dict[str, Any]) -> Manifest:
-        names = [field.name for field in fields(Manifest)]
-        for name in names:
-            if name not in raw:
+        names = {each.name: each.default_factory is MISSING for each in fields(Manifest)}
+        for name, needed in names.items():
+            if needed and name not in raw:
                 raise self.refuse(name, "is missing")
         for name in raw:
             if name not in names:
@@ -103,8 +128,8 @@ class _Checker:
             raise self.refuse("prompt_visibility", f"is {raw['prompt_visibility']!r}, which this Lacuna doesn't know")
         if raw["prompt_order"] not in PROMPT_ORDERS:
             raise self.refuse("prompt_order", f"is {raw['prompt_order']!r}, which this Lacuna doesn't know")
-        for name in ("special_ids", "graphs", "corpus", "evaluation"):
-            if not isinstance(raw[name], dict):
+        for name in ("special_ids", "graphs", "corpus", "evaluation", "made_with"):
+            if not isinstance(raw.get(name, {}), dict):
                 raise self.refuse(name, "must be an object")
         if not raw["graphs"]:
             raise self.refuse("graphs", "names no graph file")
@@ -131,11 +156,13 @@ class _Checker:
         return SpecialIds(**raw)
 
     def file(self, field: str, raw: object) -> FileEntry:
-        if not isinstance(raw, dict) or set(raw) != {"file", "sha256"} or not all(isinstance(value, str) for value in raw.values()):
+        texts = {name: value for name, value in raw.items() if name != "data"} if isinstance(raw, dict) else {}
+        if set(texts) != {"file", "sha256"} or not all(isinstance(value, str) for value in texts.values()):
             raise self.refuse(field, 'must be an object with the texts "file" and "sha256"')
-        if raw["file"] in ("", "..") or Path(raw["file"]).name != raw["file"]:
-            raise self.refuse(field, f"names the file {raw['file']!r}, which must lie in the model folder itself")
-        return FileEntry(**raw)
+        if texts["file"] in ("", "..") or Path(texts["file"]).name != texts["file"]:
+            raise self.refuse(field, f"names the file {texts['file']!r}, which must lie in the model folder itself")
+        data = raw.get("data") if isinstance(raw, dict) else None
+        return FileEntry(**texts, data=None if data is None else self.file(f"{field}.data", data))
 
 
 def sha256_of(path: Path) -> str:
@@ -147,7 +174,9 @@ def sha256_of(path: Path) -> str:
 
 
 def checked_file(folder: Path, entry: FileEntry) -> Path:
-    """The entry's path, once its bytes are known to be those the manifest names. Raises ModelError otherwise."""
+    """The entry's path, once its bytes, and those of its data, are known to be those the manifest names. Raises ModelError otherwise."""
+    if entry.data is not None:
+        checked_file(folder, entry.data)
     path = folder / entry.file
     try:
         digest = sha256_of(path)
