@@ -45,7 +45,7 @@ GRAPHS = {
     _DRAFT_HEAD: "draft_head.onnx",
 }
 # Bytes a parameter, rounded up: embeddings are float16 beside a tied output matrix of 8 bits, and blocks have scales.
-_PARAMETER_BYTES = {EXACT: 2.1, "float16": 2.1, "int8": 3.2, "int4": 3.2, _DRAFT_HEAD: 3.2}
+PARAMETER_BYTES = {EXACT: 2.1, "float16": 2.1, "int8": 3.2, "int4": 3.2, _DRAFT_HEAD: 3.2}
 _ROOM = 16 << 20  # for tokenizer, manifest and whatever else wants the disk meanwhile
 # (B, C, S, P): no past, one row, one slot, batches, long passes and long pasts.
 _CHECKED_SHAPES = (
@@ -249,7 +249,7 @@ def _refuse_foreign(out: Path) -> None:
 
 def _refuse_full_disk(out: Path, source: Source, precisions: Sequence[str]) -> None:
     """Raises LacunaError where the disk of `out` has less room than its files may take."""
-    bytes_each = sum(_PARAMETER_BYTES[kind] for kind in (*precisions, _DRAFT_HEAD))
+    bytes_each = sum(PARAMETER_BYTES[kind] for kind in (*precisions, _DRAFT_HEAD))
     needed = int(bytes_each * parameter_count(source.model)) + len(source.tokenizer) + _ROOM
     existing = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(existing).free
