@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks import report
-from benchmarks.floor import Work, multiplying, reading, work_of
+from benchmarks.floor import PRECISIONS, Work, multiplying, reading, work_of
 from benchmarks.random_model import write_random_model
 from engine.errors import ModelError
 from engine.local import DEFAULT_MODEL
@@ -110,7 +110,7 @@ class Subject:
 def load_subject(folder: Path) -> Subject:
     manifest = load_manifest(folder)
     twin = load_twin(checked_file(folder, manifest.graphs["float32"]), manifest)
-    graphs = {precision: OnnxModel(folder, manifest, precision, threads=1) for precision in manifest.graphs}
+    graphs = {precision: OnnxModel(folder, manifest, precision, threads=1) for precision in manifest.graphs if precision in PRECISIONS}
     return Subject(manifest.name, manifest.parameters, graphs, twin)
 
 

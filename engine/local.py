@@ -45,7 +45,8 @@ class LocalInfiller:
         self.folder = folder
         self.manifest: Manifest = load_manifest(folder)
         self.text = Text(folder, self.manifest)
-        self.model = OnnxModel(folder, self.manifest, precision)
+        self.precision = precision or self.manifest.default_precision
+        self.model = OnnxModel(folder, self.manifest, self.precision)
         self.prompts = PromptCache()
 
     @property

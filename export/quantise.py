@@ -33,8 +33,8 @@ _CONTRIBUTED = helper.make_opsetid("com.microsoft", 1)
 def quantise(model: onnx.ModelProto, bits: int = 8) -> onnx.ModelProto:
     """The graph with products of `bits` (8 or 4) bits, from one whose weights are float32 initialisers.
 
-    Embeddings stay as they are, and logits are read by 8 bits in either: a seventh of a small model's weights, but a third of what 4
-    bits there would cost (`docs/model.md`).
+    Embeddings stay as they are. Logits are read by 8 bits in either: with 4 there too, the default model would lose half as much
+    again in bits per byte (`docs/model.md`).
     """
     quantised = onnx.ModelProto()
     quantised.CopyFrom(model)
