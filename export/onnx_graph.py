@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from export.graph_builder import OPSET
 from export.graph_file import stored_as_half, write_graph
 from export.model import AsArm, ModelConfig, parameter_count
 from export.quantise import quantise
+from export.room import refuse_without_room
 from export.source import Source, read_source
 from export.train import TOKENIZER
 
@@ -44,9 +44,6 @@ GRAPHS = {
     "int4": "model.int4.onnx",
     _DRAFT_HEAD: "draft_head.onnx",
 }
-# Bytes a parameter, rounded up: embeddings are float16 beside a tied output matrix of 8 bits, and blocks have scales.
-PARAMETER_BYTES = {EXACT: 2.1, "float16": 2.1, "int8": 3.2, "int4": 3.2, _DRAFT_HEAD: 3.2}
-_ROOM = 16 << 20  # for tokenizer, manifest and whatever else wants the disk meanwhile
 # (B, C, S, P): no past, one row, one slot, batches, long passes and long pasts.
 _CHECKED_SHAPES = (
     (1, 1, 1, 0),
@@ -141,14 +138,14 @@ def built_model(
     It is made from the last checkpoint of the run at `path`, or from the float32 graph of the model folder there; the draft head
     goes along where there is one. `name` None is that of the source. Weights are rounded to float16, whatever the arithmetic. Raises
     LacunaError where ONNX Runtime's float32 outputs are not within `TOLERANCE` and `CACHE_TOLERANCE` of torch's or others are NaN or
-    infinite, for what `read_source` refuses, for an `out` that holds something other than a model, and where the disk has no room.
+    infinite, for what `read_source` refuses, for an `out` that holds something other than a model, and where disk or memory have no room.
     """
     _refuse_foreign(out)
     if out.exists() and out.samefile(path):
         raise LacunaError(f"{out} would be written over itself; name another folder for the export")
     source = read_source(path)
     wanted = [EXACT, *(precision for precision in precisions if precision != EXACT)]
-    _refuse_full_disk(out, source, wanted)
+    refuse_without_room(out, parameter_count(source.model), wanted)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
         folder = Path(temporary)
@@ -245,19 +242,6 @@ def _refuse_foreign(out: Path) -> None:
         raw = None
     if not isinstance(raw, dict) or "format_version" not in raw or "graphs" not in raw:
         raise LacunaError(f"{out} exists and is no model folder, so it is left alone; name another folder")
-
-
-def _refuse_full_disk(out: Path, source: Source, precisions: Sequence[str]) -> None:
-    """Raises LacunaError where the disk of `out` has less room than its files may take."""
-    bytes_each = sum(PARAMETER_BYTES[kind] for kind in (*precisions, _DRAFT_HEAD))
-    needed = int(bytes_each * parameter_count(source.model)) + len(source.tokenizer) + _ROOM
-    existing = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(existing).free
-    if free < needed:
-        raise LacunaError(
-            f"writing {out} takes up to {needed / 1e6:,.0f} MB, but its disk has only {free / 1e6:,.0f} MB free; "
-            "make room or name a folder on another disk"
-        )
 
 
 def largest_difference(graph: Path, model: AsArm, longest: int) -> Difference:

@@ -12,11 +12,12 @@ from types import SimpleNamespace
 import numpy as np
 import onnx
 import pytest
+from tqdm import tqdm
 
 from engine.errors import LacunaError
 from engine.local import load_infiller
 from engine.manifest import load_manifest
-from export import cli, compare_precisions, onnx_graph
+from export import cli, compare_precisions, onnx_graph, quantise, room
 from export.compare_precisions import DECODING, MOST_LOSS, TIMED_PASSES, Graph, Report
 from export.corpus import SourceFile
 from export.held_out import held_out
@@ -207,12 +208,39 @@ def test_a_full_disk_is_told_before_anything_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_too_little_memory_is_told_before_anything_is_written(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:       8000000 kB\nMemFree:          10000 kB\nMemAvailable:    100000 kB\n", encoding="ascii")
+    monkeypatch.setattr(room, "_MEMINFO", meminfo)
+    assert cli.main(["onnx", str(tiny_run), str(tmp_path / "mine")]) == 2
+    error = capsys.readouterr().err
+    assert "but only 102 MB are left" in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [meminfo]
+    for unknown in ("", "MemAvailable: plenty\n"):
+        meminfo.write_text(unknown, encoding="ascii")
+        assert room.available_memory() is None
+
+
+def test_a_long_export_shows_how_far_it_is(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second after it began; the tiny one's bars are made to come at once."""
+    for module in (onnx_graph, compare_precisions, quantise):
+        monkeypatch.setattr(module, "tqdm", lambda *arguments, **options: tqdm(*arguments, **{**options, "delay": 0, "mininterval": 0}))
+    assert cli.main(["onnx", str(tiny_run), str(tmp_path / "mine"), "--precision", "int4"]) == 0
+    told = capsys.readouterr()
+    for bar in ("model.onnx beside torch", "model.int4.onnx beside torch", "weights in 4 bits", "held-out text", "passes timed"):
+        assert f"{bar}: 100%" in told.err and bar not in told.out
+
+
 def test_room_is_asked_for_in_plenty(folder: Path) -> None:
     """The bound that a disk is held against is one."""
     manifest = load_manifest(folder)
     for precision, entry in manifest.graphs.items():
         overhead = 64 << 10  # nodes and small tensors, beside which a tiny model's weights are little
-        assert (folder / entry.file).stat().st_size < onnx_graph.PARAMETER_BYTES[precision] * manifest.parameters + overhead
+        assert (folder / entry.file).stat().st_size < room.PARAMETER_BYTES[precision] * manifest.parameters + overhead
 
 
 def test_a_disk_that_fills_up_meanwhile_gets_one_sentence(

@@ -18,6 +18,7 @@ import pytest
 import torch
 from onnx import helper, numpy_helper
 
+from engine.default_model import DEFAULT_MODEL
 from engine.manifest import MANIFEST, load_manifest, sha256_of
 from export import cli
 from export.draft_head import DRAFT_HEAD, DraftHead
@@ -111,6 +112,12 @@ def test_without_a_reference_the_float32_graph_is_one_for_the_others(folder: Pat
     assert outcomes(checks, SKIPPED) == ["float32 numerics"] and not outcomes(checks, FAILED)
     edit_manifest(copied, draft_head=None)
     assert outcomes(verify(copied), SKIPPED) == ["float32 numerics", "draft head"]
+
+
+def test_the_default_model_made_before_manifests_told_versions_is_sound() -> None:
+    checks = verify(DEFAULT_MODEL)
+    assert not outcomes(checks, FAILED), "\n".join(map(str, checks))
+    assert "does not tell what it was made with" in checks[0].why
 
 
 def test_a_float32_folder_is_a_reference(folder: Path, copied: Path) -> None:
