@@ -33,7 +33,7 @@ def refuse_without_room(out: Path, parameters: int, precisions: Sequence[str]) -
     needed, available = _MEMORY_BYTES * parameters + _MEMORY_BESIDE, available_memory()
     if available is not None and available < needed:
         raise LacunaError(
-            f"exporting {parameters:,} parameters takes some {needed / 1e6:,.0f} MB of memory, but only {available / 1e6:,.0f} MB are left; "
+            f"exporting {parameters:,} parameters takes {needed / 1e6:,.0f} MB of memory, but only {available / 1e6:,.0f} MB are left; "
             "end other programs or export on a larger machine"
         )
 
