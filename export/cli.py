@@ -19,7 +19,7 @@ from export.holes import DEFAULT_MIX, KINDS, HoledText, make_holes, only
 BAD_INPUT = 2
 INTERRUPTED = 130
 RECIPES = Path(__file__).parent / "recipe_files"
-_EXTRA = ("torch", "onnx", "onnxscript", "tqdm", "matplotlib", "rensa")
+_EXTRA = ("torch", "onnx", "onnxscript", "safetensors", "tqdm", "matplotlib", "rensa")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,6 +126,13 @@ def _draft_head(arguments: argparse.Namespace) -> None:
 
 
 def _onnx(arguments: argparse.Namespace) -> None:
+    from export.xlnet_config import is_hugging_face
+
+    if is_hugging_face(arguments.run_folder):
+        _xlnet(arguments)
+        return
+    if arguments.tokenizer or arguments.code_whitespace:
+        raise LacunaError("--tokenizer and --code-whitespace are for Hugging Face XLNet folders; a run has a tokenizer of its own")
     from export.compare_precisions import as_table, compare_precisions
     from export.corpus_summary import summarise
     from export.onnx_graph import export_model
@@ -144,6 +151,25 @@ def _onnx(arguments: argparse.Namespace) -> None:
     )
     if arguments.int8:
         print(as_table(compare_precisions(out)))
+
+
+def _xlnet(arguments: argparse.Namespace) -> None:
+    from export.xlnet import export_xlnet
+
+    if arguments.int8 or arguments.corpus:
+        raise LacunaError("a Hugging Face XLNet folder is exported in float32 and without a corpus; leave --int8 and --corpus out")
+    exported = export_xlnet(
+        arguments.run_folder,
+        arguments.out,
+        arguments.name or arguments.run_folder.resolve().name,
+        tokenizer=arguments.tokenizer,
+        code_whitespace=arguments.code_whitespace,
+        say=lambda line: print(f"lacuna-export: {line}", file=sys.stderr, flush=True),
+    )
+    size = sum((arguments.out / entry.file).stat().st_size for entry in exported.manifest.graphs.values())
+    print(f"{arguments.out}: {exported.manifest.parameters:,} parameters, {size / 1e6:.1f} MB")
+    print("the model has no mark for the end of a hole: lengths are found by comparing likelihoods")
+    print(f"ONNX Runtime and torch differ by at most {exported.difference:.1e} in logits")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -282,12 +308,25 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--tokens", type=_amount, required=True, metavar="N", help="tokens to train on now: 500k, 6M")
     command.add_argument("--json", action="store_true", help="print the figures as JSON")
 
-    command = add("onnx", _onnx, "Export a run's last checkpoint as a model folder, checked against torch.")
-    command.add_argument("run_folder", type=Path, metavar="RUN", help="a folder made by lacuna-export train")
+    command = add("onnx", _onnx, "Export a run's last checkpoint, or a Hugging Face XLNet model, as a model folder, checked against torch.")
+    command.add_argument(
+        "run_folder", type=Path, metavar="RUN", help="a folder made by lacuna-export train, or one with a Hugging Face XLNet model"
+    )
     command.add_argument("out", type=Path, metavar="OUT", help="the model folder to write")
     command.add_argument("--name", metavar="N", help="the model's name (default: that of the run's folder)")
     command.add_argument("--corpus", type=Path, metavar="CORPUS", help="the corpus to sum up in the manifest")
     command.add_argument("--int8", action="store_true", help="write an 8-bit graph too, and compare it with the float32 one")
+    command.add_argument(
+        "--tokenizer",
+        type=Path,
+        metavar="PATH",
+        help="XLNet: spiece.model, tokenizer.json or a folder with one (default: the model's folder)",
+    )
+    command.add_argument(
+        "--code-whitespace",
+        action="store_true",
+        help="XLNet: line breaks, tabs and double spaces are special tokens, as in the published checkpoint for code",
+    )
 
     command = add("evaluate", _evaluate, "Measure a model on held-out files, beside an n-gram model.")
     command.add_argument("model", type=Path, metavar="MODEL", help="a model folder")

@@ -86,7 +86,7 @@ def export_model(
     `CACHE_TOLERANCE` of torch's. Raises LacunaError otherwise, for a run without a whole checkpoint or tokenizer or with
     bidirectional prompts, and for an `out` that holds something other than a model.
     """
-    _refuse_foreign(out)
+    refuse_foreign(out)
     state = load_checkpoint(run)
     try:
         tokenizer = (run / TOKENIZER).read_bytes()
@@ -160,7 +160,7 @@ def export_model(
     return Exported(manifest, difference)
 
 
-def _refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Path) -> None:
     """Raises LacunaError where `out` exists and is neither an empty folder nor a model folder."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return

@@ -7,7 +7,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from engine.onnx_draft_head import OnnxDraftHead
 from engine.onnx_model import OnnxModel
 from engine.options import FillOptions
 from engine.passage import Passage
-from engine.sequence import SpecialIds
+from engine.sequence import NO_MARK, SpecialIds
 from engine.text import Text
 
-FIELDS = [field.name for field in fields(Manifest)]
+FIELDS = [field.name for field in fields(Manifest) if field.default is MISSING]
 DIGEST = hashlib.sha256(b"").hexdigest()
 
 
@@ -72,6 +72,16 @@ def test_a_valid_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
     assert load_manifest(tmp_path) == manifest
 
 
+def test_what_a_model_lacks_may_be_left_out(tmp_path: Path) -> None:
+    raw = {**valid(), "hole_lengths": "compared", "special_ids": dict.fromkeys(valid()["special_ids"]) | {"pad": 5}, "barred": [6, 7]}
+    manifest = load_manifest(written(tmp_path, raw))
+    assert manifest.special_ids == SpecialIds(pad=5, bos=NO_MARK, sof=NO_MARK, eof=NO_MARK, eoh=NO_MARK)
+    assert manifest.never == [5, 6, 7]
+    assert (manifest.tokenization, manifest.text_changes) == ("byte-level", "")
+    (tmp_path / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
+    assert load_manifest(tmp_path) == manifest
+
+
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_missing_field_is_refused(field: str, tmp_path: Path) -> None:
     raw = valid()
@@ -100,7 +110,7 @@ WRONG: list[tuple[str, object]] = [
     *itertools.product(TEXTS, NO_TEXTS),
     *itertools.product(NUMBERS, NO_NUMBERS),
     *itertools.product(OBJECTS, NO_OBJECTS),
-    ("prompt_visibility", "bidirectional"),
+    ("prompt_visibility", "sideways"),
     ("prompt_order", "shuffled"),
     ("special_ids", {"pad": 0, "bos": 1, "sof": 2, "eof": 3}),
     ("special_ids", {"pad": 0, "bos": 1, "sof": 2, "eof": 3, "eoh": 4, "mask": 5}),
@@ -108,6 +118,10 @@ WRONG: list[tuple[str, object]] = [
     ("special_ids", {"pad": 0, "bos": 1, "sof": 2, "eof": 3, "eoh": 8}),
     ("special_ids", {"pad": -1, "bos": 1, "sof": 2, "eof": 3, "eoh": 4}),
     ("special_ids", {"pad": "0", "bos": 1, "sof": 2, "eof": 3, "eoh": 4}),
+    ("special_ids", {"pad": 0, "bos": 1, "sof": 2, "eof": 3, "eoh": None}),  # though fills end with it
+    *itertools.product(("barred",), [None, {}, "5", [8], [-1], [True], ["5"]]),
+    *itertools.product(("tokenization", "hole_lengths"), [None, "", "other"]),
+    ("text_changes", None),
     ("graphs", {}),
     ("graphs", {"float32": "model.onnx"}),
     ("graphs", {"float32": {"file": "../model.onnx", "sha256": DIGEST}}),
