@@ -87,6 +87,8 @@ def load_config(folder: Path) -> XlnetConfig:
             )
     width, heads = sizes["d_model"], sizes["n_head"]
     head_size = raw.get("d_head") or width // heads
+    if not isinstance(head_size, int) or isinstance(head_size, bool):
+        raise LacunaError(f"{path}: d_head must be a whole number, not {head_size!r}")
     if head_size * heads != width or width % 2:
         raise LacunaError(f"{path}: {heads} heads of {head_size} don't make up an even width of {width}")
     activation = raw.get("ff_activation", "gelu")

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from export.xlnet_config import XlnetConfig
-from export.xlnet_graph import FloatArray
+from export.xlnet_graph import FloatArray, encoded
 
 _ACTIVATIONS = {
     "gelu": F.gelu,
@@ -69,18 +69,12 @@ class XlnetReference:
         if config.clamp_len is not None:
             apart = apart.clamp(-config.clamp_len, config.clamp_len)
         which, index = torch.unique(apart, return_inverse=True)
-        places = torch.einsum("nw,whd->nhd", self._encoded(which), weights[f"{name}.r"])
+        places = torch.einsum("nw,whd->nhd", encoded(which, config.width), weights[f"{name}.r"])
         by_content = torch.einsum("bhrd,bhkd->bhrk", query + weights[f"{name}.r_w_bias"][:, None], keys)
         by_place = torch.einsum("bhrd,brkhd->bhrk", query + weights[f"{name}.r_r_bias"][:, None], places[index])
         scores = ((by_content + by_place) * config.head_size**-0.5).masked_fill(~seen[:, None], -1e30)
         mixed = torch.einsum("bhrk,bhkd->brhd", scores.softmax(-1), values)
         return self._norm(torch.einsum("brhd,whd->brw", mixed, weights[f"{name}.o"]) + x, name)
-
-    def _encoded(self, distances: Tensor) -> Tensor:
-        """R(d) `[N, width]`: sines, then cosines."""
-        width = self.config.width
-        angles = distances.float()[:, None] / 10000 ** (torch.arange(0, width, 2).float() / width)
-        return torch.cat((angles.sin(), angles.cos()), dim=-1)
 
     def _feed_forward(self, x: Tensor, name: str) -> Tensor:
         inner = _ACTIVATIONS[self.config.activation](self._linear(x, f"{name}.layer_1"))
