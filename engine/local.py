@@ -63,6 +63,20 @@ class LocalInfiller:
     def _word_tokens(self) -> WordTokens:
         return WordTokens.of([self._surface(token) for token in range(self.manifest.vocabulary)])
 
+    @cached_property
+    def _words_behind_space(self) -> WordTokens:
+        """Where a hole begins behind white space, the space that a word's first token carries is none."""
+        starts = WordTokens.of([self.text.decode([token]) for token in range(self.manifest.vocabulary)]).starts
+        return WordTokens(starts, self._word_tokens.parts)
+
+    def _words_of_holes(self, passage: Passage, ties: Sequence[int]) -> list[WordTokens]:
+        """What makes up an identifier in each hole. Tied holes have the same tokens, so that all of them have to be behind white space."""
+        if not self._words_have_spaces:
+            return [self._word_tokens] * len(ties)
+        behind = [not goes_on(piece or ("" if hole == 0 else _WORD)) for hole, piece in enumerate(passage.pieces[:-1])]
+        spaced = [all(other for other, its in zip(behind, ties, strict=True) if its == tie) for tie in ties]
+        return [self._words_behind_space if each else self._word_tokens for each in spaced]
+
     @property
     def window(self) -> int:
         return self.manifest.window - _MARKS
@@ -183,7 +197,7 @@ class LocalInfiller:
     ) -> tuple[list[Suggestion], _Spent]:
         found: dict[tuple[str, ...], Suggestion] = {}
         ties = passage.ties or tuple(range(len(passage.budgets)))
-        constraint = Constraint(ties, allowed_tokens(prefilled.chain, passage.wordings, self._word_tokens))
+        constraint = Constraint(ties, allowed_tokens(prefilled.chain, passage.wordings, self._words_of_holes(passage, ties)))
         search = TiedSearch(prefilled, constraint, sampler, rng, on_pass)
         for drawn in search:
             suggestion = self._suggestion(passage, prefilled, drawn)

@@ -15,6 +15,7 @@ from engine.options import FillOptions
 from engine.passage import Passage, Wording
 from engine.prompt_cache import PromptCache
 from engine.results import FillResult, Progress
+from engine.scoring import conditionals
 from export.xlnet import export_xlnet
 from tests.export.xlnet_folder import random_model, train_pieces, write_folder
 
@@ -157,6 +158,21 @@ def test_names_are_words_and_tied_ones_are_one(infiller: LocalInfiller) -> None:
     passage = Passage(pieces, (3, 3), ties=(0, 0), wordings=(Wording.WORD, Wording.WORD))
     (suggestion,) = infiller.fill(passage, GREEDY).suggestions
     assert suggestion.texts[0] == suggestion.texts[1] and suggestion.texts[0].isidentifier()
+
+
+def test_a_name_behind_white_space_may_be_a_word_of_its_own(infiller: LocalInfiller) -> None:
+    """Its token carries a space, which is there already: the likeliest name is looked for among both kinds."""
+    for before, found_spaced in (("class Shape:\n    def ", True), ("return self.", False)):
+        passage = Passage((before, "(self):\n"), (1,), fixed_lengths=(True,), wordings=(Wording.WORD,))
+        (logits,) = conditionals(infiller.model, infiller.sequence(passage), [[9]])
+        surfaces = [infiller.text.decode([token], before=before) for token in range(len(logits))]
+        fits = np.array([surface.isidentifier() for surface in surfaces])
+        carries_space = np.array([infiller.text.decode([token], before="x").startswith(" ") for token in range(len(logits))])
+        assert (fits & carries_space).any() == found_spaced
+        logits[~fits] = -np.inf
+        (fill,) = infiller.fill(passage, GREEDY).suggestions[0].fills
+        assert fill.tokens == (int(logits.argmax()),)
+        assert fill.text.isidentifier()
 
 
 def test_a_score_is_that_of_the_text_s_own_length(infiller: LocalInfiller) -> None:
