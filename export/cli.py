@@ -22,7 +22,7 @@ INTERRUPTED = 130
 RECIPES = Path(__file__).parent / "recipe_files"
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8", "int4": "int4"}
 AUTO = "auto"
-_EXTRA = ("torch", "onnx", "onnxscript", "tqdm", "matplotlib", "rensa")
+_EXTRA = ("torch", "onnx", "onnxscript", "safetensors", "tqdm", "matplotlib", "rensa")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -130,6 +130,13 @@ def _draft_head(arguments: argparse.Namespace) -> None:
 
 
 def _onnx(arguments: argparse.Namespace) -> None:
+    from export.xlnet_config import is_hugging_face
+
+    if is_hugging_face(arguments.run_folder):
+        _xlnet(arguments)
+        return
+    if arguments.tokenizer or arguments.code_whitespace:
+        raise LacunaError("--tokenizer and --code-whitespace are for Hugging Face XLNet folders; a run has a tokenizer of its own")
     from export.compare_precisions import MOST_LOSS, compare_precisions
     from export.corpus_summary import summarise
     from export.onnx_graph import EXACT, built_model
@@ -170,6 +177,27 @@ def _verify(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(map(str, checks)))
     return FAILED if any(check.outcome == "failed" for check in checks) else 0
+
+
+def _xlnet(arguments: argparse.Namespace) -> None:
+    from export.xlnet import export_xlnet
+
+    if arguments.precision not in (None, ["fp32"]) or arguments.corpus or arguments.json:
+        raise LacunaError(
+            "a Hugging Face XLNet folder is exported in fp32, without a corpus and a report; leave --precision, --corpus and --json out"
+        )
+    exported = export_xlnet(
+        arguments.run_folder,
+        arguments.out,
+        arguments.name or arguments.run_folder.resolve().name,
+        tokenizer=arguments.tokenizer,
+        code_whitespace=arguments.code_whitespace,
+        say=lambda line: print(f"lacuna-export: {line}", file=sys.stderr, flush=True),
+    )
+    size = sum((arguments.out / entry.file).stat().st_size for entry in exported.manifest.graphs.values())
+    print(f"{arguments.out}: {exported.manifest.parameters:,} parameters, {size / 1e6:.1f} MB")
+    print("the model has no mark for the end of a hole: lengths are found by comparing likelihoods")
+    print(f"ONNX Runtime and torch differ by at most {exported.difference:.1e} in logits")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
@@ -311,11 +339,14 @@ def _parser() -> argparse.ArgumentParser:
     command = add(
         "onnx",
         _onnx,
-        "Export a run's last checkpoint as a model folder, checked against torch. Ends with a report: for each precision beside fp32 the "
-        "file's size, logits, bits per byte on held-out text, and the time of a pass.",
+        "Export a run's last checkpoint, or a Hugging Face XLNet model, as a model folder, checked against torch. Ends with a report: for "
+        "each precision beside fp32 the file's size, logits, bits per byte on held-out text, and the time of a pass.",
     )
     command.add_argument(
-        "run_folder", type=Path, metavar="RUN", help="a folder made by lacuna-export train, or a model folder with a float32 graph"
+        "run_folder",
+        type=Path,
+        metavar="RUN",
+        help="a folder made by lacuna-export train, a model folder with a float32 graph, or a folder with a Hugging Face XLNet model",
     )
     command.add_argument("out", type=Path, metavar="OUT", help="the model folder to write")
     command.add_argument("--name", metavar="N", help="the model's name (default: that of the run's folder)")
@@ -331,6 +362,18 @@ def _parser() -> argparse.ArgumentParser:
         "the one that is fastest here and takes at most 1%% more bits per byte than fp32",
     )
     command.add_argument("--json", action="store_true", help="print the report as JSON")
+
+    command.add_argument(
+        "--tokenizer",
+        type=Path,
+        metavar="PATH",
+        help="XLNet: spiece.model, tokenizer.json or a folder with one (default: the model's folder)",
+    )
+    command.add_argument(
+        "--code-whitespace",
+        action="store_true",
+        help="XLNet: line breaks, tabs and double spaces are special tokens, as in the published checkpoint for code",
+    )
 
     command = add(
         "verify",

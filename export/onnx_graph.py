@@ -140,7 +140,7 @@ def built_model(
     LacunaError where ONNX Runtime's float32 outputs are not within `TOLERANCE` and `CACHE_TOLERANCE` of torch's or others are NaN or
     infinite, for what `read_source` refuses, for an `out` that holds something other than a model, and where disk or memory have no room.
     """
-    _refuse_foreign(out)
+    refuse_foreign(out)
     if out.exists() and out.samefile(path):
         raise LacunaError(f"{out} would be written over itself; name another folder for the export")
     source = read_source(path)
@@ -181,14 +181,16 @@ def built_model(
             draft_head=draft_head,
             corpus=dict(corpus_summary or source.corpus),
             evaluation=dict(evaluation or source.evaluation),
-            made_with={
-                "opset": OPSET,
-                "versions": {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__, "torch": str(torch.__version__)},
-                "weights_sha256": source.weights_sha256,
-            },
+            made_with=made_with(source.weights_sha256),
         )
         (folder / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
         yield Built(manifest, differences, folder, source, out)
+
+
+def made_with(weights_sha256: str) -> dict[str, Any]:
+    """What a manifest tells of how its graphs were made."""
+    versions = {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__, "torch": str(torch.__version__)}
+    return {"opset": OPSET, "versions": versions, "weights_sha256": weights_sha256}
 
 
 def graph_in(precision: str, model: AsArm) -> onnx.ModelProto:
@@ -232,7 +234,7 @@ def _refuse_different(precision: str, difference: Difference, out: Path) -> None
         )
 
 
-def _refuse_foreign(out: Path) -> None:
+def refuse_foreign(out: Path) -> None:
     """Raises LacunaError where `out` exists and is neither an empty folder nor a model folder."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return

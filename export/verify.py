@@ -27,7 +27,8 @@ from engine.options import FillOptions
 from engine.passage import Passage
 from engine.sampling import log_softmax
 from engine.scoring import conditionals
-from engine.sequence import IntArray, MaskedSequence, teacher_forced
+from engine.sentencepiece_text import SentencePieceText
+from engine.sequence import NO_MARK, IntArray, MaskedSequence, teacher_forced
 from engine.text import Text
 from export.graph_file import write_graph
 from export.model import AsArm
@@ -99,7 +100,8 @@ def verify(folder: Path, reference: Path | None = None) -> list[Check]:
         return checks
     manifest = load_manifest(folder)
     whole = checks.add("files", lambda: _files(folder, manifest))
-    checks.add("tokenizer", lambda: _tokenizer(Text(folder, manifest), manifest))
+    kind = SentencePieceText if manifest.tokenization == "sentencepiece" else Text
+    checks.add("tokenizer", lambda: _tokenizer(kind(folder, manifest), manifest))
     exact: OnnxModel | None = None
     for precision in sorted(manifest.graphs, key=lambda name: name != EXACT):
         graph = _Graph(folder, manifest, precision, source, exact)
@@ -148,13 +150,15 @@ def _files(folder: Path, manifest: Manifest) -> str:
 def _tokenizer(text: Text, manifest: Manifest) -> str:
     texts = [*_TEXTS, Path(__file__).read_text(encoding="utf-8")]
     special = set(vars(manifest.special_ids).values())
+    exact = manifest.tokenization == "byte-level"
     for each in texts:
         tokens = text.encode(each)
-        if text.decode(tokens) != each:
+        if exact and text.decode(tokens) != each:
             raise ModelError(f"the text {each[:40]!r} comes back from its tokens as {text.decode(tokens)[:40]!r}")
         if special.intersection(tokens) or not all(token < manifest.vocabulary for token in tokens):
             raise ModelError(f"the text {each[:40]!r} gives special tokens, or tokens outside the vocabulary")
-    return f"{len(texts)} texts come back unchanged, and none gives a special token"
+    back = "come back unchanged" if exact else f"give tokens of the vocabulary (not every text comes back: {manifest.text_changes})"
+    return f"{len(texts)} texts {back}, and none gives a special token"
 
 
 def _draft_head(folder: Path, manifest: Manifest) -> str:
@@ -203,7 +207,8 @@ class _Graph:
         wanted = {
             **{name: ("tensor(int64)", [None] * 2) for name in ("content_ids", "content_positions", "slot_sources", "slot_targets")},
             **{name: ("tensor(bool)", [None] * 3) for name in ("content_visibility", "slot_visibility")},
-            **{name: (kind, cache) for name in (*inputs, *outputs) if name.startswith(("past_", "new_"))},
+            **({"past_positions": ("tensor(int64)", [None] * 2)} if self.infiller.model.takes_positions else {}),
+            **{name: (kind, cache) for name in (*self.infiller.model.past_names, *(name for name in outputs if name.startswith("new_")))},
             "logits": ("tensor(float)", [None, None, manifest.vocabulary]),
             "states": ("tensor(float)", [None, None, manifest.heads * manifest.head_size]),
         }
@@ -218,7 +223,7 @@ class _Graph:
     def passes(self) -> str:
         """Passes of several sizes, random masks and tokens."""
         manifest, session = self.manifest, self.infiller.model.session
-        rng, past_type = np.random.default_rng(0), self.infiller.model.cache_type
+        rng, past_type, longest = np.random.default_rng(0), self.infiller.model.cache_type, manifest.longest_position
         for batch, content, slots, past in _SHAPES:
             sources = rng.integers(0, content, (batch, slots))
             seen = rng.random((batch, content, past + content)) < 0.5
@@ -228,11 +233,12 @@ class _Graph:
             shape = (batch, manifest.heads, past, manifest.head_size)
             given = {
                 "content_ids": rng.integers(0, manifest.vocabulary, (batch, content)),
-                "content_positions": rng.integers(0, manifest.longest_position, (batch, content)),
+                "content_positions": rng.integers(0, longest, (batch, content)),
                 "content_visibility": seen,
                 "slot_sources": sources,
-                "slot_targets": rng.integers(0, manifest.longest_position, (batch, slots)),
+                "slot_targets": rng.integers(0, longest, (batch, slots)),
                 "slot_visibility": asked,
+                **({"past_positions": rng.integers(0, longest, (batch, past))} if self.infiller.model.takes_positions else {}),
                 **{name: rng.normal(size=shape).astype(past_type) for name in self.infiller.model.past_names},
             }
             logits, _, *new = session.run(None, given)
@@ -266,7 +272,10 @@ class _Graph:
     def density(self) -> str:
         """The greedy fill's tokens by the chain rule, a pass each, beside one pass."""
         (fill,) = self.infiller.fill(_PASSAGE, FillOptions(temperature=0)).suggestions[0].fills
-        sequence, tokens = self.infiller.sequence(_PASSAGE), np.array(fill.tokens)
+        passage, tokens = _PASSAGE, np.array(fill.tokens)
+        if self.manifest.hole_lengths == "compared":
+            passage = replace(_PASSAGE, budgets=(len(tokens),), fixed_lengths=(True,))
+        sequence = self.infiller.sequence(passage)
         once = log_softmax(conditionals(self.infiller.model, sequence, [fill.tokens]))[np.arange(len(tokens)), tokens]
         chain = _chain(self.infiller.model, sequence, fill.tokens)
         return f"log-likelihood {once.sum():.4f} by one pass, {chain.sum():.4f} by the chain rule; {self._near(once, chain)}"
@@ -311,7 +320,8 @@ class _Graph:
     def _rows(self) -> IntArray:
         """Rows of this module's own text, `[R]`."""
         tokens = self.infiller.text.encode(Path(__file__).read_text(encoding="utf-8"))
-        return np.array([self.manifest.special_ids.bos, *tokens], dtype=np.int64)[: min(_ROWS, self.manifest.window)]
+        start = [] if self.manifest.special_ids.bos == NO_MARK else [self.manifest.special_ids.bos]
+        return np.array([*start, *tokens], dtype=np.int64)[: min(_ROWS, self.manifest.window)]
 
     def _near(self, ours: FloatArray, theirs: FloatArray) -> str:
         """Log-probabilities of the same tokens from two ways. Raises ModelError where rounding alone doesn't account for what differs."""
@@ -361,9 +371,9 @@ def _chain(model: OnnxModel, sequence: MaskedSequence, tokens: Sequence[int]) ->
     ids, positions = teacher_forced(sequence, [tokens])
     state, found, start = model.open(), [], 0
     for end in range(len(sequence.ids), len(ids)):
-        count = np.array([end - start])
+        count, mutual = np.array([end - start]), len(sequence.ids) if sequence.mutual and not start else 0
         last, target = np.array([[end - start - 1]]), positions[None, end : end + 1]
-        logits = state.run(Rows(ids[None, start:end], positions[None, start:end], count, last, target, last + 1))
+        logits = state.run(Rows(ids[None, start:end], positions[None, start:end], count, last, target, last + 1, mutual))
         found.append(log_softmax(logits[0, 0])[ids[end]])
         state.keep(count)
         start = end

@@ -21,6 +21,7 @@ SCRIPTS = (
     "context_parts",
     "surprise_map",
     "tied",
+    "xlnet_memory",
 )
 
 

@@ -7,7 +7,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,17 @@ from engine.onnx_draft_head import OnnxDraftHead
 from engine.onnx_model import OnnxModel
 from engine.options import FillOptions
 from engine.passage import Passage
-from engine.sequence import SpecialIds
+from engine.sequence import NO_MARK, SpecialIds
 from engine.text import Text
 
-FIELDS = [field.name for field in fields(Manifest) if field.name != "made_with"]
+FIELDS = [field.name for field in fields(Manifest) if field.default is MISSING and field.default_factory is MISSING]
+LEFT_OUT: dict[str, Any] = {
+    "barred": [],
+    "tokenization": "byte-level",
+    "text_changes": "",
+    "hole_lengths": "marked",
+    "made_with": {},
+}
 DIGEST = hashlib.sha256(b"").hexdigest()
 
 
@@ -72,15 +79,25 @@ def test_a_valid_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
     assert load_manifest(tmp_path) == manifest
 
 
-def test_what_an_earlier_lacuna_would_not_know_is_written_only_where_it_is_needed(tmp_path: Path) -> None:
+def test_data_is_told_only_of_graphs_that_have_some(tmp_path: Path) -> None:
     manifest = load_manifest(written(tmp_path, valid()))
     assert manifest.made_with == {} and manifest.default_precision == "float32"
-    assert json.loads(manifest.as_json()) == {**valid(), "made_with": {}}
+    assert json.loads(manifest.as_json()) == {**valid(), **LEFT_OUT}
     raw = valid() | {"made_with": {"opset": 23}}
     raw["graphs"]["float32"]["data"] = {"file": "model.onnx.data", "sha256": DIGEST}
     large = load_manifest(written(tmp_path, raw))
-    assert json.loads(large.as_json()) == raw
+    assert json.loads(large.as_json()) == LEFT_OUT | raw
     assert [entry.file for entry in large.files] == ["tokenizer.json", "model.onnx", "model.onnx.data", "draft_head.onnx"]
+
+
+def test_what_a_model_lacks_may_be_left_out(tmp_path: Path) -> None:
+    raw = {**valid(), "hole_lengths": "compared", "special_ids": dict.fromkeys(valid()["special_ids"]) | {"pad": 5}, "barred": [6, 7]}
+    manifest = load_manifest(written(tmp_path, raw))
+    assert manifest.special_ids == SpecialIds(pad=5, bos=NO_MARK, sof=NO_MARK, eof=NO_MARK, eoh=NO_MARK)
+    assert manifest.never == [5, 6, 7]
+    assert (manifest.tokenization, manifest.text_changes) == ("byte-level", "")
+    (tmp_path / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
+    assert load_manifest(tmp_path) == manifest
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -111,7 +128,7 @@ WRONG: list[tuple[str, object]] = [
     *itertools.product(TEXTS, NO_TEXTS),
     *itertools.product(NUMBERS, NO_NUMBERS),
     *itertools.product(OBJECTS, NO_OBJECTS),
-    ("prompt_visibility", "bidirectional"),
+    ("prompt_visibility", "sideways"),
     ("prompt_order", "shuffled"),
     ("special_ids", {"pad": 0, "bos": 1, "sof": 2, "eof": 3}),
     ("special_ids", {"pad": 0, "bos": 1, "sof": 2, "eof": 3, "eoh": 4, "mask": 5}),
@@ -119,6 +136,10 @@ WRONG: list[tuple[str, object]] = [
     ("special_ids", {"pad": 0, "bos": 1, "sof": 2, "eof": 3, "eoh": 8}),
     ("special_ids", {"pad": -1, "bos": 1, "sof": 2, "eof": 3, "eoh": 4}),
     ("special_ids", {"pad": "0", "bos": 1, "sof": 2, "eof": 3, "eoh": 4}),
+    ("special_ids", {"pad": 0, "bos": 1, "sof": 2, "eof": 3, "eoh": None}),  # though fills end with it
+    *itertools.product(("barred",), [None, {}, "5", [8], [-1], [True], ["5"]]),
+    *itertools.product(("tokenization", "hole_lengths"), [None, "", "other"]),
+    ("text_changes", None),
     ("graphs", {}),
     ("graphs", {"float32": "model.onnx"}),
     ("graphs", {"float32": {"file": "../model.onnx", "sha256": DIGEST}}),
