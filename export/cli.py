@@ -385,7 +385,7 @@ def _parser() -> argparse.ArgumentParser:
         "--reference",
         type=Path,
         metavar="RUN",
-        help="the run, or the float32 model folder, that it was made from: graphs must agree with it",
+        help="the run, float32 model folder or Hugging Face XLNet folder that it was made from: graphs must agree with it",
     )
     command.add_argument("--json", action="store_true", help="print the checks as JSON")
 

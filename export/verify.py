@@ -30,10 +30,13 @@ from engine.scoring import conditionals
 from engine.sentencepiece_text import SentencePieceText
 from engine.sequence import NO_MARK, IntArray, MaskedSequence, teacher_forced
 from engine.text import Text
+from export import xlnet
 from export.graph_file import write_graph
 from export.model import AsArm
 from export.onnx_graph import EXACT, TOLERANCE, graph_in, largest_difference
 from export.source import Source, read_source
+from export.xlnet_config import is_hugging_face
+from export.xlnet_model import XlnetReference
 
 FloatArray = NDArray[np.float64]
 
@@ -94,7 +97,9 @@ def verify(folder: Path, reference: Path | None = None) -> list[Check]:
     """
     if not (folder / MANIFEST).is_file():
         raise ModelError(f"{folder} is no model folder, as it has no {MANIFEST}; name one that lacuna-export onnx has written")
-    source = None if reference is None else read_source(reference)
+    source: Source | XlnetReference | None = None
+    if reference is not None:
+        source = xlnet.read_reference(reference) if is_hugging_face(reference) else read_source(reference)
     checks = _Checks()
     if not checks.add("manifest", lambda: _manifest(load_manifest(folder))):
         return checks
@@ -178,7 +183,9 @@ class _Graph:
 
     infiller: LocalInfiller
 
-    def __init__(self, folder: Path, manifest: Manifest, precision: str, source: Source | None, exact: OnnxModel | None) -> None:
+    def __init__(
+        self, folder: Path, manifest: Manifest, precision: str, source: Source | XlnetReference | None, exact: OnnxModel | None
+    ) -> None:
         self.folder, self.manifest, self.precision, self.source, self.exact = folder, manifest, precision, source, exact
         self.limits = _LIMITS.get(precision, _LIMITS["int4"])
 
@@ -288,11 +295,14 @@ class _Graph:
         if self.source is None:
             assert self.exact is not None
             return f"beside the {EXACT} graph {self._agreement(_logprobs(self.exact, ids, [len(ids)]), ids)}"
-        config = self.source.model.config
+        config, named = (self.source.model.config, self.source.name) if isinstance(self.source, Source) else (self.source.config, "XLNet")
         for name in ("vocabulary", "layers", "heads", "head_size"):
             ours, theirs = getattr(self.manifest, name), getattr(config, name)
             if ours != theirs:
-                raise ModelError(f"the reference {self.source.name} is another model, of {name} {theirs} and not {ours}")
+                raise ModelError(f"the reference {named} is another model, of {name} {theirs} and not {ours}")
+        if isinstance(self.source, XlnetReference):
+            apart = xlnet.largest_difference(self.infiller.model.path, self.source, self.manifest.window)
+            return f"logits differ from torch's by at most {apart:.1e} in random passes"
         if self.precision == EXACT:
             difference = largest_difference(self.infiller.model.path, self.source.model, self.manifest.longest_position)
             if not difference.tolerable:

@@ -183,6 +183,12 @@ def _refuse_short(needed: Needs, out: Path) -> None:
         raise LacunaError(f"{out} needs {needed.disk / _MEGABYTE:,.0f} MB, but {free / _MEGABYTE:,.0f} MB are free there; make room first")
 
 
+def read_reference(folder: Path) -> XlnetReference:
+    """The torch model of a Hugging Face folder. Raises LacunaError for one that `export_xlnet` would refuse."""
+    config = load_config(folder)
+    return XlnetReference(config, load_weights(weights_file(folder), config))
+
+
 def largest_difference(graph: Path, reference: XlnetReference, longest: int) -> float:
     """The largest between logits of the graph in ONNX Runtime and of torch, on random passes. Raises LacunaError where it is too large."""
     options = onnxruntime.SessionOptions()
@@ -200,7 +206,7 @@ def largest_difference(graph: Path, reference: XlnetReference, longest: int) -> 
         for what, distance, limit in zip(("logits", "states", *["keys and values"] * (len(apart) - 2)), apart, limits, strict=True):
             if not distance <= limit:  # NaN too
                 raise LacunaError(
-                    f"ONNX Runtime's {what} differ from torch's by {distance:.2g} (at most {limit:.2g}), so nothing was written; "
+                    f"ONNX Runtime's {what} differ from torch's by {distance:.2g} (at most {limit:.2g}); "
                     "try other versions of torch or onnxruntime"
                 )
         worst.append(apart[0])
