@@ -27,7 +27,7 @@ from engine.results import FillResult, HoleFill, Progress, Score, Suggestion, To
 from engine.sampling import Sampler, log_softmax
 from engine.scoring import conditionals
 from engine.sentencepiece_text import SentencePieceText
-from engine.sequence import MaskedSequence, mask, typing_step
+from engine.sequence import NO_MARK, MaskedSequence, mask, typing_step
 from engine.text import Text, goes_on
 from engine.wording import WordTokens, allowed_tokens
 
@@ -62,7 +62,7 @@ class LocalInfiller:
 
     @cached_property
     def _word_tokens(self) -> WordTokens:
-        return WordTokens.of([self._surface(token) for token in range(self.manifest.vocabulary)])
+        return WordTokens.of([self.text.decode([token], before=_WORD) for token in range(self.manifest.vocabulary)])
 
     @cached_property
     def _words_behind_space(self) -> WordTokens:
@@ -227,7 +227,9 @@ class LocalInfiller:
             if texts[number] != texts[first]:
                 raise PassageError(f"holes {first + 1} and {number + 1} are tied, but their texts differ; give both the same")
         tokens = [self.text.encode(text, going_on=goes_on(_before(passage, texts[:hole]))) for hole, text in enumerate(texts)]
+        ends_given = [False] * len(texts)
         if self.manifest.hole_lengths == "compared":
+            ends_given = [not known for known in passage.fixed_lengths or (False,) * len(texts)]
             passage = self._of_these_lengths(passage, tokens)
         fixed = passage.fixed_lengths or (False,) * len(texts)
         fills = [[*own, *([] if known else [self.model.eoh])] for own, known in zip(tokens, fixed, strict=True)]
@@ -238,8 +240,16 @@ class LocalInfiller:
                 raise PassageError(f"the text of hole {number} takes {len(fill)} tokens with its end mark, but its budget is {budget}")
         logprobs = log_softmax(conditionals(self.model, self.sequence(passage), fills, self.prompts))
         rows = iter(logprobs)
-        scored = tuple(tuple(self._token(token, next(rows), alternatives) for token in fill) for fill in fills)
-        return Score(scored, (time.perf_counter() - began) * 1000)
+        scored = []
+        for hole, fill in enumerate(fills):
+            before, own = _before(passage, texts[:hole]), []
+            for token in fill:
+                own.append(self._token(token, next(rows), alternatives, before))
+                before += own[-1].text
+            if ends_given[hole]:
+                own.append(_CERTAIN_END)
+            scored.append(tuple(own))
+        return Score(tuple(scored), (time.perf_counter() - began) * 1000)
 
     def _of_these_lengths(self, passage: Passage, tokens: Sequence[Sequence[int]]) -> Passage:
         """The passage with holes as long as these texts, where they fit: a model without an end mark knows no likelihood of a length."""
@@ -253,19 +263,19 @@ class LocalInfiller:
         budgets = tuple(budget if known else length for budget, known, length in zip(passage.budgets, fixed, lengths, strict=True))
         return replace(passage, budgets=budgets, fixed_lengths=(True,) * len(lengths))
 
-    def _token(self, token: int, logprobs: np.ndarray[tuple[int], np.dtype[np.float64]], alternatives: int) -> TokenScore:
+    def _token(self, token: int, logprobs: np.ndarray[tuple[int], np.dtype[np.float64]], alternatives: int, before: str) -> TokenScore:
         best = np.argsort(-logprobs, kind="stable")[:alternatives]
         return TokenScore(
             token=token,
-            text=self._surface(token),
+            text=self.text.decode([token], before),
             logprob=float(logprobs[token]),
             rank=1 + int((logprobs > logprobs[token]).sum()),
-            alternatives=tuple((self._surface(int(other)), float(np.exp(logprobs[other]))) for other in best),
+            alternatives=tuple((self.text.decode([int(other)], before), float(np.exp(logprobs[other]))) for other in best),
         )
 
-    def _surface(self, token: int) -> str:
-        """The text of one token in the middle of a line."""
-        return self.text.decode([token], before=_WORD)
+
+# A likelihood given the length: that the text ends there is certain.
+_CERTAIN_END = TokenScore(token=NO_MARK, text="", logprob=0.0, rank=1, alternatives=(("", 1.0),))
 
 
 def _before(passage: Passage, texts: Sequence[str]) -> str:

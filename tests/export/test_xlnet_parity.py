@@ -124,6 +124,19 @@ def test_logits_are_those_of_transformers_whatever_the_mask_and_the_cache(
         assert np.abs(found - wanted).max() <= 1e-4
 
 
+def test_logits_are_those_of_transformers_at_large_distances(pairs: dict[str, Pair], tmp_path: Path) -> None:
+    folder = pairs["plain"].folder.with_suffix("")
+    export_xlnet(folder, tmp_path / "far", "far", code_whitespace=True, window=500)
+    model = OnnxModel(tmp_path / "far", load_manifest(tmp_path / "far"), threads=1)
+    rng = np.random.default_rng(8)
+    hidden = np.sort(rng.choice(500, 40, replace=False))
+    case = Case(rng.integers(0, PIECES, 500), np.setdiff1d(np.arange(500), hidden), hidden, (7, 40))
+    wanted = hugging_face_logits(pairs["plain"].theirs, case.ids, case.visible, case.hidden)
+    found = cached_logits(model, case)[0]
+    found[:, model.never] = wanted[:, model.never]
+    assert np.abs(found - wanted).max() <= 1e-4
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_density_takes_one_pass_and_is_that_of_transformers(name: str, pairs: dict[str, Pair], models: dict[str, OnnxModel]) -> None:
     rng = np.random.default_rng(5)
