@@ -261,7 +261,7 @@ def test_from_a_terminal(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "lengths are found by comparing likelihoods" in printed.out
     assert "needs " in printed.err and "not every text survives" in printed.err
     assert load_manifest(tmp_path / "ours").name == "theirs"
-    assert main([*command, "--int8"]) == 2
+    assert main([*command, "--precision", "int8"]) == 2
     assert "in float32 and without a corpus" in capsys.readouterr().err
     change_config(folder, bi_data=True)
     assert main(command) == 2
