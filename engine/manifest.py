@@ -75,7 +75,7 @@ class Manifest:
     def as_json(self) -> str:
         raw = asdict(self)
         for entry in (raw["tokenizer"], *raw["graphs"].values(), *([raw["draft_head"]] if self.draft_head else [])):
-            if entry["data"] is None:  # which earlier Lacunas would not know
+            if entry["data"] is None:  # as of nearly all
                 del entry["data"]
             else:
                 del entry["data"]["data"]

@@ -72,7 +72,7 @@ def test_a_valid_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
     assert load_manifest(tmp_path) == manifest
 
 
-def test_what_an_earlier_lacuna_would_not_know_is_written_only_where_it_is_needed(tmp_path: Path) -> None:
+def test_data_is_told_only_of_graphs_that_have_some(tmp_path: Path) -> None:
     manifest = load_manifest(written(tmp_path, valid()))
     assert manifest.made_with == {} and manifest.default_precision == "float32"
     assert json.loads(manifest.as_json()) == {**valid(), "made_with": {}}
