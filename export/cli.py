@@ -184,7 +184,7 @@ def _xlnet(arguments: argparse.Namespace) -> None:
 
     if arguments.precision not in (None, ["fp32"]) or arguments.corpus or arguments.json:
         raise LacunaError(
-            "a Hugging Face XLNet folder is exported in float32 and without a corpus or a report; leave --precision, --corpus and --json out"
+            "a Hugging Face XLNet folder is exported in float32 and without a corpus or report; leave --precision, --corpus, --json out"
         )
     exported = export_xlnet(
         arguments.run_folder,
