@@ -1,8 +1,9 @@
 """What a decoder needs of a model: passes over content rows and slot rows, with a context that grows.
 
 A pass takes *content rows* (known tokens at positions) and *slot rows* (which token stands at a position?). Content
-rows see the kept context and the earlier content rows of their pass; a slot row sees the context and the first `sees`
-content rows. `OnnxModel` implements this with a key/value cache; the tests' oracle with exact conditionals.
+rows see the kept context and the earlier content rows of their pass, and the first `mutual` of them see each other; a slot row
+sees the context and the first `sees` content rows. `OnnxModel` implements this with a key/value cache; the tests' oracle with exact
+conditionals.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Rows:
 
     Content: `ids`, `positions` `[B, C]`, of which the first `counts[b]` are real and the rest padding. Slots:
     `sources` (the content row of this pass that asks), `targets` (positions asked for) and `sees`, all `[B, S]`.
+    `mutual`: so many content rows of each context, its first, see each other, whichever comes first.
     """
 
     ids: IntArray
@@ -32,6 +34,7 @@ class Rows:
     sources: IntArray
     targets: IntArray
     sees: IntArray
+    mutual: int = 0
 
 
 class State(Protocol):
@@ -68,7 +71,7 @@ class DraftHead(Protocol):
 
 
 class Model(Protocol):
-    """`eoh` is the id of the end-of-hole mark; `draft_head` is None for models that have none."""
+    """`eoh` is the id of the end-of-hole mark, `NO_MARK` where all holes are of fixed length; `draft_head` is None for models without."""
 
     @property
     def eoh(self) -> int: ...

@@ -38,8 +38,7 @@ class OnnxDraftHead:
         if inputs[0].shape[1] != width or outputs[1].shape[1] != manifest.vocabulary:
             raise ModelError(f"{path} belongs to a model of another width or vocabulary; export the model again")
         self._path = path
-        specials = manifest.special_ids
-        self._never = [specials.pad, specials.bos, specials.sof, specials.eof]
+        self._never = manifest.never
 
     def step(self, states: FloatArray, ids: IntArray) -> tuple[FloatArray, FloatArray]:
         following, logits = self._session.run(None, {"states": states.astype(np.float32, copy=False), "ids": ids})

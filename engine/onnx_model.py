@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.errors import ModelError
 from engine.finite import refuse_broken
-from engine.manifest import Manifest, checked_file
+from engine.manifest import TWO_STREAM, Manifest, checked_file
 from engine.model import Rows
 from engine.onnx_draft_head import OnnxDraftHead, load_draft_head
 from engine.runtime import available_cores
@@ -33,23 +33,24 @@ CacheArray = NDArray[np.floating[Any]]
 
 
 class OnnxModel:
-    """Loads one precision of a model folder, to run on so many threads; 0: on one, or on all cores where decoding passes are
-    seen to be clearly faster so. Raises ModelError when the graph breaks the manifest's promises."""
+    """Loads one precision of a model folder, None being the manifest's first, to run on so many threads; 0: on one, or on all cores
+    where decoding passes are seen to be clearly faster so. Raises ModelError when the graph breaks the manifest's promises."""
 
-    def __init__(self, folder: Path, manifest: Manifest, precision: str = "float32", threads: int = 0) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, precision: str | None = None, threads: int = 0) -> None:
+        precision = precision or manifest.default_precision
         if precision not in manifest.graphs:
             raise ModelError(f"{folder} has no {precision} graph, only {', '.join(manifest.graphs)}; choose one of these")
         path = checked_file(folder, manifest.graphs[precision])
         self.session = _session(path, threads or 1)
         self.path = path
         self.manifest = manifest
-        caches = 2 * (manifest.layers + 1)
-        self.past_names = [f"past_{index}" for index in range(caches)]
+        self.past_names = [f"past_{index}" for index in range(2 * manifest.cached_layers)]
+        # Rotary keys hold their position; relative ones are compared with a query's when it comes.
+        self.takes_positions = manifest.architecture == TWO_STREAM
         self._check(path)
         past = next(entry for entry in self.session.get_inputs() if entry.name == "past_0")
         self.cache_type = np.dtype(np.float16 if past.type == "tensor(float16)" else np.float32)
-        specials = manifest.special_ids
-        self.never = [specials.pad, specials.bos, specials.sof, specials.eof]
+        self.never = manifest.never
         self.draft_head: OnnxDraftHead | None = load_draft_head(folder, manifest)
         if threads == 0:
             self._try_all_cores()
@@ -63,6 +64,7 @@ class OnnxModel:
             "slot_sources",
             "slot_targets",
             "slot_visibility",
+            *(["past_positions"] if self.takes_positions else []),
             *self.past_names,
         ]
         given = {entry.name: entry for entry in self.session.get_inputs()}
@@ -161,7 +163,8 @@ class _Laid:
 class OnnxState:
     """Contexts that begin with the same rows, in one cache a layer `[1, H, capacity, D]`.
 
-    `owners` `[capacity]` says whose each row is: that of all contexts, of one of them, or free. Visibility is an input of
+    `owners` `[capacity]` says whose each row is: that of all contexts, of one of them, or free; `positions` `[capacity]` where it
+    stands. Visibility is an input of
     the graph, so a pass is one sequence of the real rows of all contexts, each of which sees its own alone: what contexts have in
     common is kept once and read once, and neither padding nor a context that is finished costs anything.
     """
@@ -173,12 +176,15 @@ class OnnxState:
         self.contexts = contexts
         self.owners = np.full(caches[0].shape[2], _FREE)
         self.owners[:rows] = _COMMON
+        self.positions = np.zeros_like(self.owners)
         self.states: NDArray[np.float32] = np.zeros((contexts, 0, 0), dtype=np.float32)
         self._new: list[CacheArray] = []
         self._laid = _Laid(*(np.zeros(0, dtype=np.int64) for _ in range(4)))
+        self._new_positions = np.zeros(0, dtype=np.int64)
 
     def run(self, rows: Rows) -> NDArray[np.float32]:
         self._laid = _Laid.of(rows)
+        self._new_positions = rows.positions[self._laid.context, self._laid.index]
         logits, states, *self._new = self.model.session.run(None, self.inputs(rows, self._laid))
         refuse_broken(logits, self.model.path)
         logits[..., self.model.never] = -np.inf
@@ -199,14 +205,18 @@ class OnnxState:
         slots = (laid.slot_context, laid.slot_index)
         starts = np.cumsum(rows.counts) - rows.counts  # of each context's rows in the pass
         same = laid.context == laid.context[:, None]
+        seen = laid.index <= laid.index[:, None]
+        if rows.mutual:
+            seen |= (laid.index < rows.mutual) & (laid.index < rows.mutual)[:, None]
         slot_same = laid.context == laid.slot_context[:, None]
         return {
             "content_ids": rows.ids[laid.context, laid.index][None],
             "content_positions": rows.positions[laid.context, laid.index][None],
-            "content_visibility": self._visible(laid.context, same & (laid.index <= laid.index[:, None])),
+            "content_visibility": self._visible(laid.context, same & seen),
             "slot_sources": (starts[laid.slot_context] + rows.sources[slots])[None],
             "slot_targets": rows.targets[slots][None],
             "slot_visibility": self._visible(laid.slot_context, slot_same & (laid.index < rows.sees[slots][:, None])),
+            **({"past_positions": self.positions[None]} if self.model.takes_positions else {}),
             **dict(zip(self.model.past_names, self.caches, strict=True)),
         }
 
@@ -224,6 +234,7 @@ class OnnxState:
         picked = slice(len(chosen)) if self.contexts == 1 else chosen
         for cache, new in zip(self.caches, self._new, strict=True):
             cache[:, :, self.rows : end] = new[:, :, picked]
+        self.positions[self.rows : end] = self._new_positions[chosen]
         self.owners[self.rows : end] = _COMMON if self.contexts == 1 else self._laid.context[chosen]
         self.rows = end
         self._new = []  # a context that is kept for later requests must not hold them a second time
@@ -232,13 +243,17 @@ class OnnxState:
         self.caches = [self._copied(cache, self.rows, capacity) for cache in self.caches]
         owners = np.full(capacity, _FREE)
         owners[: self.rows] = self.owners[: self.rows]
-        self.owners = owners
+        positions = np.zeros_like(owners)
+        positions[: self.rows] = self.positions[: self.rows]
+        self.owners, self.positions = owners, positions
 
     def fork(self, copies: int, rows: int | None = None) -> OnnxState:
         assert self.contexts == 1
         rows = self.rows if rows is None else rows
         capacity = -(-(rows + _BLOCK // 2) // _BLOCK) * _BLOCK
-        return OnnxState(self.model, [self._copied(cache, rows, capacity) for cache in self.caches], rows, copies)
+        forked = OnnxState(self.model, [self._copied(cache, rows, capacity) for cache in self.caches], rows, copies)
+        forked.positions[:rows] = self.positions[:rows]
+        return forked
 
     @staticmethod
     def _copied(cache: CacheArray, rows: int, capacity: int) -> CacheArray:

@@ -2,7 +2,8 @@
 
 A prompt row sees the rows before it in sigma and nothing else, so what it leaves behind depends on these alone: where two
 prompts begin with the same (token, position) rows, the context of one serves the other. With the suffix first, typing
-before a hole only appends rows.
+before a hole only appends rows. Where all rows of a prompt see each other (`MaskedSequence.mutual`), every one of them depends on
+all, and a context serves the very same prompt alone.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ class _Entry:
     state: State
 
     def shared(self, sequence: MaskedSequence) -> int:
-        """With how many of this prompt's first rows `sequence` begins."""
+        """How many of this prompt's first rows stand in a context of `sequence` as they stand here."""
         rows = min(len(self.ids), len(sequence.ids))
         differ = (self.ids[:rows] != sequence.ids[:rows]) | (self.positions[:rows] != sequence.positions[:rows])
+        if sequence.mutual:
+            return 0 if differ.any() or len(self.ids) != len(sequence.ids) else rows
         return int(differ.argmax()) if differ.any() else rows
 
 
@@ -60,12 +63,16 @@ class PromptCache:
             return best.state.fork(1, known), known
         # Copying a context costs a third of running a row. Should the pass fail, what is left here is still a prompt's beginning.
         best.state.cut(known)
+        if sequence.mutual:
+            self._entries.remove(best)  # its rows have seen the one that is run again, so they are no prompt without it
+            return best.state, known
         self._entries[self._entries.index(best)] = _Entry(best.ids[:known], best.positions[:known], best.state)
         return best.state, known
 
     def keep(self, sequence: MaskedSequence, state: State) -> None:
         """Keep `state`, which holds all rows of the prompt and nothing else. It may be forked from now on, not appended to."""
-        kept = [entry for entry in self._entries if len(entry.ids) - entry.shared(sequence) > _TYPED]
+        alike = 0 if sequence.mutual else _TYPED  # a prompt that another one can't begin with is still good after an undo
+        kept = [entry for entry in self._entries if len(entry.ids) - entry.shared(sequence) > alike]
         self._entries = [*kept, _Entry(sequence.ids, sequence.positions, state)]
         while self.nbytes > self.most_bytes:
             del self._entries[0]

@@ -92,7 +92,8 @@ class FillResult:
 class TokenScore:
     """One token of a scored text: its id, surface, natural-log probability, rank (1 = the likeliest) and the alternatives.
 
-    `alternatives` are the model's likeliest (text, probability) pairs at this place. The end mark has text ''.
+    `alternatives` are the model's likeliest (text, probability) pairs at this place. The end mark has text ''; where the model has none,
+    a text's likelihood is that given its length, and its end, of id -1, is certain.
     """
 
     token: int

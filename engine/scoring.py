@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.model import FloatArray, Model, Rows
 from engine.prompt_cache import PromptCache
-from engine.sequence import MaskedSequence, teacher_forced
+from engine.sequence import NO_MARK, MaskedSequence, teacher_forced
 
 
 def conditionals(model: Model, sequence: MaskedSequence, fills: Sequence[Sequence[int]], cache: PromptCache | None = None) -> FloatArray:
@@ -30,11 +30,13 @@ def conditionals(model: Model, sequence: MaskedSequence, fills: Sequence[Sequenc
             sources=sources,
             targets=positions[None, len(sequence.ids) :],
             sees=sources + 1,
+            mutual=prompt if sequence.mutual else 0,
         )
     )
     if cache is not None:
         state.keep(np.array([prompt]))
         cache.keep(sequence, state)
     result: FloatArray = logits[0]
-    result[sequence.fixed_rows([len(fill) for fill in fills]), model.eoh] = -np.inf
+    if model.eoh != NO_MARK:
+        result[sequence.fixed_rows([len(fill) for fill in fills]), model.eoh] = -np.inf
     return result

@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
+NO_MARK = -1
 PROMPT_ORDERS = ("suffix-first", "prefix-first")
 _LARGEST_STEP = 16
 
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """Token ids with a meaning of their own: padding, start of every sequence, start and end of a document, end of a hole."""
+    """Token ids with a meaning of their own: padding, start of every sequence, start and end of a document, end of a hole.
+
+    `NO_MARK` where a model has no such token; no row is laid for it then.
+    """
 
     pad: int
     bos: int
@@ -38,12 +42,14 @@ class MaskedSequence:
     `ids` and `positions` are `[P]`; `slots[h]` is `[K_h]`, the ascending positions of hole h. The positions of what
     follows a hole are as if all its slots were used, whatever its fill turns out to be (`mask` may leave a few more free).
     Where `fixed_lengths[h]` is true it uses all of them, and none holds an end mark; empty: true of no hole.
+    `mutual`: each visible row sees all of them, instead of those before it in sigma alone.
     """
 
     ids: IntArray
     positions: IntArray
     slots: tuple[IntArray, ...]
     fixed_lengths: tuple[bool, ...] = ()
+    mutual: bool = False
 
     def fixed_rows(self, lengths: Sequence[int]) -> BoolArray:
         """For `lengths[h]` rows of each hole h, in order: whether they belong to a hole of fixed length. Bool `[sum of lengths]`."""
@@ -69,20 +75,22 @@ def mask(
     order: str = "suffix-first",
     fixed_lengths: tuple[bool, ...] = (),
     step: int = 1,
+    mutual: bool = False,
 ) -> MaskedSequence:
     """Lay token pieces and holes out on one line of positions. `pieces` has one more entry than `budgets`.
 
     What follows the first hole starts at a multiple of `step`, so that it mostly stays where it is while somebody types
     before that hole; up to `step - 1` positions behind the hole's slots then belong to nothing.
     """
-    position = 1
+    begin = [] if specials.bos == NO_MARK else [specials.bos]
+    position = len(begin)
     laid: list[tuple[list[int], range]] = []
     slots: list[IntArray] = []
     for index, piece in enumerate(pieces):
         ids = list(piece)
-        if index == 0 and at_start:
+        if index == 0 and at_start and specials.sof != NO_MARK:
             ids = [specials.sof, *ids]
-        if index == len(pieces) - 1 and at_end:
+        if index == len(pieces) - 1 and at_end and specials.eof != NO_MARK:
             ids = [*ids, specials.eof]
         laid.append((ids, range(position, position + len(ids))))
         position += len(ids)
@@ -93,12 +101,11 @@ def mask(
             position += -position % step
     if order == "suffix-first":
         laid = [*laid[1:], laid[0]]
-    ids_in_order = [specials.bos]
-    positions = [0]
+    ids_in_order, positions = list(begin), list(range(len(begin)))
     for ids, places in laid:
         ids_in_order.extend(ids)
         positions.extend(places)
-    return MaskedSequence(np.array(ids_in_order, dtype=np.int64), np.array(positions, dtype=np.int64), tuple(slots), fixed_lengths)
+    return MaskedSequence(np.array(ids_in_order, dtype=np.int64), np.array(positions, dtype=np.int64), tuple(slots), fixed_lengths, mutual)
 
 
 def teacher_forced(sequence: MaskedSequence, fills: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:

@@ -1,4 +1,4 @@
-"""Text to tokens and back: the model's byte-level BPE, which every text survives unchanged."""
+"""Text to tokens and back: by a byte-level BPE, which every text survives unchanged; `engine.sentencepiece_text` has the other kind."""
 
 from __future__ import annotations
 
@@ -27,11 +27,23 @@ class Text:
         self._tokenizer.encode_special_tokens = True
         self._eoh = manifest.special_ids.eoh
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of one piece of text; never a special one. A lone surrogate, which no UTF-8 file holds, becomes '?'."""
-        return list(self._tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8")).ids)
+    def encode(self, text: str, *, going_on: bool = False) -> list[int]:
+        """Token ids of one piece of text; never a special one. A lone surrogate, which no UTF-8 file holds, becomes '?'.
 
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The text of some tokens, end marks left out; bytes that form no character become U+FFFD."""
+        `going_on`: its first word is the rest of one that began before it, where the tokens of words tell that.
+        """
+        return self._ids(self._tokenizer, text)
+
+    @staticmethod
+    def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+        return list(tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"), add_special_tokens=False).ids)
+
+    def decode(self, tokens: Sequence[int], before: str = "") -> str:
+        """The text of some tokens behind the text `before`, end marks left out; bytes that form no character become U+FFFD."""
         ids = [token for token in tokens if token != self._eoh]
         return str(self._tokenizer.decode(ids, skip_special_tokens=False))
+
+
+def goes_on(before: str) -> bool:
+    """Whether a word right behind this text belongs to a word that it ends with."""
+    return bool(before) and not before[-1].isspace()

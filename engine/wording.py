@@ -27,11 +27,15 @@ class WordTokens:
         return cls(starts, parts)
 
 
-def allowed_tokens(chain: SlotChain, wordings: Sequence[Wording], words: WordTokens) -> tuple[BoolArray | None, ...]:
-    """For each slot the tokens `[V]` that may stand there; None: all of them. `wordings` are the holes', empty: all of them ANY."""
+def allowed_tokens(chain: SlotChain, wordings: Sequence[Wording], words: Sequence[WordTokens]) -> tuple[BoolArray | None, ...]:
+    """For each slot the tokens `[V]` that may stand there; None: all of them. `words` are what makes up an identifier in each hole.
+
+    `wordings` are the holes', empty: all of them ANY.
+    """
     if not wordings:
         return (None,) * chain.done
-    return tuple(_allowed(chain, slot, Wording(wordings[int(chain.holes[slot])]), words) for slot in range(chain.done))
+    holes = chain.holes[:-1].tolist()
+    return tuple(_allowed(chain, slot, Wording(wordings[hole]), words[hole]) for slot, hole in enumerate(holes))
 
 
 def _allowed(chain: SlotChain, slot: int, wording: Wording, words: WordTokens) -> BoolArray | None:

@@ -111,13 +111,15 @@ def evaluate(corpus_folder: Path, model_folder: Path, windows: int = 200, seed: 
     """Compare on `windows` held-out windows drawn by `seed`; the n-gram model counts the training split.
 
     `train_bytes` limits what it counts to about that much of the split, drawn file by file. Raises LacunaError for a
-    number of windows below 2 or of bytes below 1, a damaged corpus, and a broken model folder.
+    number of windows below 2 or of bytes below 1, a damaged corpus, a broken model folder, and a model without `<eoh>`.
     """
     if windows < 2:
         raise LacunaError(f"an evaluation needs at least 2 windows, not {windows}")
     if train_bytes is not None and train_bytes < 1:
         raise LacunaError(f"the n-gram model needs at least 1 byte of training text, not {train_bytes}")
     manifest = load_manifest(model_folder)
+    if manifest.hole_lengths != "marked":
+        raise LacunaError(f"{model_folder} has no mark for the end of a hole, on which these figures rest, so it can't be measured here")
     tokenizer = _tokenizer(model_folder, manifest)
     model = OnnxModel(model_folder, manifest)
     held_out = Windows(corpus.load(corpus_folder, "held_out"), tokenizer, manifest.window, seed)

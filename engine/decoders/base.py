@@ -72,8 +72,9 @@ def prefill(model: Model, sequence: MaskedSequence, width: int = 1, cache: Promp
     window = chain.window(np.zeros(1, dtype=np.int64), width)
     state, known = (model.open(), 0) if cache is None else cache.start(model, sequence)
     last = len(sequence.ids) - 1
-    for start in range(known, last + 1, _CHUNK):
-        end = min(start + _CHUNK, last + 1)
+    chunk = len(sequence.ids) if sequence.mutual else _CHUNK  # rows that see each other run in one pass
+    for start in range(known, last + 1, chunk):
+        end = min(start + chunk, last + 1)
         asked = window if end > last else window[:, :1]
         logits = state.run(
             Rows(
@@ -83,6 +84,7 @@ def prefill(model: Model, sequence: MaskedSequence, width: int = 1, cache: Promp
                 sources=np.full_like(asked, end - start - 1),
                 targets=chain.positions[asked],
                 sees=np.full_like(asked, end - start),
+                mutual=end - start if sequence.mutual else 0,
             )
         )
         state.keep(np.array([end - start]))

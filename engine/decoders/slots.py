@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.model import FloatArray
-from engine.sequence import BoolArray, IntArray, MaskedSequence
+from engine.sequence import NO_MARK, BoolArray, IntArray, MaskedSequence
 
 
 @dataclass(frozen=True)
 class SlotChain:
-    """All slots of all holes, numbered 0..N-1 in sigma; N stands for "done".
+    """All slots of all holes, numbered 0..N-1 in sigma; N stands for "done". `eoh` is `NO_MARK` where the model has no end mark.
 
     `positions[s]` is slot s's position; `holes[s]` its hole. `after_token[s]` is the slot that follows when slot s got
     an ordinary token, `after_end[s]` when it got `<eoh>`: the next hole's first slot, its own later slots being absent.
@@ -50,7 +50,8 @@ class SlotChain:
 
         All conditionals and proposals of a decoder pass through here, so that both are renormalised over the other tokens.
         """
-        logits[..., self.eoh][self.endless[slots]] = -np.inf
+        if self.eoh != NO_MARK:
+            logits[..., self.eoh][self.endless[slots]] = -np.inf
         return logits
 
     def window(self, slots: IntArray, width: int) -> IntArray:

@@ -34,4 +34,6 @@ def test_it_answers_as_the_cached_one_does() -> None:
 
 
 def _two(rows: Rows) -> Rows:
-    return Rows(*(np.repeat(part, 2, axis=0) for part in (rows.ids, rows.positions, rows.counts, rows.sources, rows.targets, rows.sees)))
+    parts = (rows.ids, rows.positions, rows.counts, rows.sources, rows.targets, rows.sees)
+    ids, positions, counts, sources, targets, sees = (np.repeat(part, 2, axis=0) for part in parts)
+    return Rows(ids, positions, counts, sources, targets, sees)

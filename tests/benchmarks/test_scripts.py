@@ -23,6 +23,7 @@ SCRIPTS = (
     "tied",
     "editor",
     "inline_threshold",
+    "xlnet_memory",
 )
 
 

@@ -223,7 +223,7 @@ def bound(name: str, sampler: Sampler, seed: int) -> tuple[Constraint, dict[tupl
     """A case with wordings: the constraint, and the chances of the fills that keep to it."""
     (budgets, ties, fixed), wordings = CASES[name], WORDINGS[name]
     oracle, sequence = setting(CASES[name], seed)
-    constraint = Constraint(ties, allowed_tokens(SlotChain.of(sequence, oracle.eoh), wordings, WORDS))
+    constraint = Constraint(ties, allowed_tokens(SlotChain.of(sequence, oracle.eoh), wordings, [WORDS] * len(ties)))
     joint = enumerate_joint(oracle, sequence, sampler)
     kept = {}
     for tokens, chance in tied(joint, budgets, ties).items():
