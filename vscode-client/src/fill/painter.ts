@@ -20,7 +20,10 @@ export class Painter {
     const tabSize = typeof this.editor.options.tabSize === "number" ? this.editor.options.tabSize : DEFAULT_TAB;
     const replacements = edits.map(({ range, newText }) => ({ start: range.start, end: range.end, text: newText }));
     const covered = edits.map(({ range }) => new Range(range.start.line, range.start.character, range.end.line, range.end.character));
-    this.editor.setDecorations(this.#hidden, covered.filter((range) => !range.isEmpty));
+    this.editor.setDecorations(
+      this.#hidden,
+      covered.filter((range) => !range.isEmpty),
+    );
     this.editor.setDecorations(this.#shown, replacements.flatMap((replacement) => shownRows(replacement, tabSize)).map(decoration));
   }
 

@@ -9,7 +9,7 @@ interface Item extends QuickPickItem {
   readonly alternative: Alternative;
 }
 
-/** How the choice ended: with an alternative, without one, with the wish for more, or because the text is no longer the one that was filled. */
+/** How the choice ended: with an alternative, without one, with the wish for more, or because the text is no longer what was filled. */
 export type Choice = { readonly kept: Alternative } | "left" | "more" | "changed" | "closed";
 
 export interface Choosing {
