@@ -12,6 +12,7 @@ const LINES_COVERED = 8;
 export class Painter {
   readonly #hidden = window.createTextEditorDecorationType({ textDecoration: "none; display: none" });
   readonly #shown = window.createTextEditorDecorationType({});
+  #scrolledFrom: Position | undefined;
 
   constructor(private readonly editor: TextEditor) {}
 
@@ -36,7 +37,15 @@ export class Painter {
     }
     const { line } = first.range.start;
     if (line < visible.start.line + LINES_COVERED || line > visible.end.line) {
+      this.#scrolledFrom = visible.start;
       this.editor.revealRange(new Range(line, 0, line, 0), TextEditorRevealType.InCenter);
+    }
+  }
+
+  /** Undo what `reveal` did. */
+  scrollBack(): void {
+    if (this.#scrolledFrom !== undefined) {
+      this.editor.revealRange(new Range(this.#scrolledFrom, this.#scrolledFrom), TextEditorRevealType.AtTop);
     }
   }
 

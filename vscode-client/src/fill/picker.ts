@@ -43,7 +43,7 @@ export async function choose({ editor, result, onShow }: Choosing): Promise<Choi
     }
   };
   try {
-    return await new Promise<Choice>((resolve) => {
+    const choice = await new Promise<Choice>((resolve) => {
       listeners.push(
         picker.onDidChangeActive(([item]) => {
           show(item);
@@ -76,6 +76,10 @@ export async function choose({ editor, result, onShow }: Choosing): Promise<Choi
       }
       picker.show();
     });
+    if (choice === "left") {
+      painter.scrollBack();
+    }
+    return choice;
   } finally {
     Disposable.from(picker, painter, ...listeners).dispose();
     onShow(undefined);
