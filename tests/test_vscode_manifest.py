@@ -15,7 +15,14 @@ from lsp_server.languages import tables
 
 ROOT = Path(__file__).parents[1]
 CLIENT = ROOT / "vscode-client"
-MANIFEST: dict[str, Any] = json.loads((CLIENT / "package.json").read_text(encoding="utf-8"))
+
+
+def as_an_editor_reads(text: str) -> Any:
+    """JSON as JavaScript has it: every number is a double. npm writes the file so, too."""
+    return json.loads(text, parse_int=float)
+
+
+MANIFEST: dict[str, Any] = as_an_editor_reads((CLIENT / "package.json").read_text(encoding="utf-8"))
 CONTRIBUTES: dict[str, Any] = MANIFEST["contributes"]
 SETTINGS: dict[str, Any] = {name: value for part in CONTRIBUTES["configuration"] for name, value in part["properties"].items()}
 # Proposals while one types come in VS Code only to those who want them: many have another source of them already.
@@ -27,7 +34,7 @@ def sources() -> str:
 
 
 def test_settings_of_the_server_are_its_own() -> None:
-    for name, described in properties().items():
+    for name, described in as_an_editor_reads(json.dumps(properties())).items():
         if name != DIFFERENT:
             assert SETTINGS[name] == described, f"{name}: take it from docs/settings.json"
 
