@@ -23,6 +23,8 @@ from lsp_server.progress import WorkDoneProgress
 from lsp_server.request_log import current_request, without_quote
 from lsp_server.scaffold import Frame, Scaffold
 
+_MOST_REASONS = 2
+
 # What the holes are for. It decides which rules a fill must pass beside those for all code.
 Purpose = Literal["code", "name", "types", "docstring"]
 
@@ -147,7 +149,9 @@ def _title(request: FillRequest) -> str:
 
 
 def _why_nothing(refused: tuple[str, ...]) -> str:
+    """The commonest reasons: a person reads no more of them."""
     if not refused:
         return "the model has no fill for this place"
-    reasons = "; ".join(f"{reason} ({count} of {len(refused)})" for reason, count in Counter(refused).most_common())
-    return f"no fill was good enough to show: {reasons}"
+    counts = Counter(refused).most_common()
+    reasons = "; ".join(f"{reason} ({count} of {len(refused)})" for reason, count in counts[:_MOST_REASONS])
+    return f"no fill was good enough to show: {reasons}" + ("; and other reasons" if len(counts) > _MOST_REASONS else "")

@@ -26,15 +26,16 @@ class HolePlace:
 
 @dataclass(frozen=True)
 class HolesResult:
-    """The markers of a document at `version`, in the order of the text."""
+    """The markers of a document at `version`, in the order of the text; `marker` is the word that they are."""
 
     version: int
+    marker: str
     holes: tuple[HolePlace, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The result as it is sent; a tie that is None is left out."""
         holes = [{"range": hole.range, "kind": hole.kind} | ({} if hole.tie is None else {"tie": hole.tie}) for hole in self.holes]
-        return {"version": self.version, "holes": holes}
+        return {"version": self.version, "marker": self.marker, "holes": holes}
 
 
 async def holes(ls: LacunaServer, params: object) -> dict[str, Any]:
@@ -43,4 +44,4 @@ async def holes(ls: LacunaServer, params: object) -> dict[str, Any]:
         document, _ = open_document(ls, HOLES, params)
         markers = find_markers(document.buffer, document.tree, ls.settings.marker, ls.settings.max_tokens)
         places = tuple(HolePlace(document.range(hole.start, hole.end, ls.unit), hole.kind, hole.tie) for hole in markers)
-        return HolesResult(document.version, places).as_json()
+        return HolesResult(document.version, ls.settings.marker, places).as_json()

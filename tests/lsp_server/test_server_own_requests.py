@@ -52,7 +52,7 @@ async def test_holes_are_told_where_they_are(encoding: str) -> None:
         document = ed.open(text)
         ed.edit(document, len(text), len(text), "___\n")
         result = await ask(ed, "lacuna/holes", named(document))
-        assert result["version"] == 2
+        assert (result["version"], result["marker"]) == (2, HOLE)
         places = [index_of(document.text, types.Position(**hole["range"]["start"]), ed.unit) for hole in result["holes"]]
         assert places == [text.index(HOLE), text.index("total = ___") + 8, len(text)]
         assert [hole["kind"] for hole in result["holes"]] == ["marker"] * 3

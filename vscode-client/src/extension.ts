@@ -64,7 +64,7 @@ export async function activate(context: ExtensionContext): Promise<LacunaApi> {
   command("fillAll", () => filler.fillAll());
   // What lenses and code actions call; it stands in no menu.
   command("fillAt", (target: Target) => filler.fillAt(target));
-  command("insertHole", insertHole);
+  command("insertHole", () => insertHole(holes));
   command("triggerInline", async () => {
     if ((await needed()) !== undefined) {
       await inline.trigger();

@@ -25,6 +25,7 @@ export interface Hole {
 
 export interface HolesResult {
   version: number;
+  marker: string;
   holes: Hole[];
 }
 

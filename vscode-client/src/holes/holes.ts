@@ -11,6 +11,8 @@ const QUIET_MS = 150;
 /** The holes of one version of a document, in the order of the text. */
 export interface Found {
   readonly version: number;
+  /** The word that stands for one, by all settings, those of the project's lacuna.toml among them. */
+  readonly marker: string;
   readonly ranges: readonly Range[];
 }
 
@@ -66,9 +68,9 @@ export class Holes {
     }
     const uri = client.code2ProtocolConverter.asUri(document.uri);
     try {
-      const { version, holes } = await client.sendRequest(protocol.holes, { textDocument: { uri } });
+      const { version, marker, holes } = await client.sendRequest(protocol.holes, { textDocument: { uri } });
       const ranges = holes.map(({ range }) => new Range(range.start.line, range.start.character, range.end.line, range.end.character));
-      this.#found.set(document.uri.toString(), { version, ranges });
+      this.#found.set(document.uri.toString(), { version, marker, ranges });
       this.#changed.fire(document);
     } catch {
       // It was closed meanwhile, or the server ended: there is nothing to mark, and nobody asked.
