@@ -1,4 +1,4 @@
-# make demo | test | check | bench | bench-model | bench-versus — each sets up its own virtual environment first. Python 3.11 or newer.
+# make demo | test | test-e2e | check | pictures | bench | bench-model | bench-versus — each sets up its own virtual environment first. Python 3.11 or newer.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ DATA ?=
 CORPUS ?= runs/corpus
 TORCH := 2.13.0
 
-.PHONY: demo test check bench bench-model bench-versus picture clean
+.PHONY: demo test test-e2e check check-client bench bench-model bench-versus picture pictures clean
 
 DEMO := -n 3 --seed 1
 
@@ -19,14 +19,31 @@ demo: $(VENV)/.base
 picture: $(VENV)/.dev
 	$(BIN)/python docs/picture.py $(DEMO)
 
+# Pictures of VS Code at work, for the pages. Needs what the tests in VS Code need, and ImageMagick.
+pictures: $(VENV)/.dev
+	node tests/e2e/vscode/pictures.mjs $(BIN)/python docs/images
+
 test: check
 	$(BIN)/python -m pytest -q
 
-check: $(VENV)/.dev
+# The real editors alone: VS Code, Neovim, Emacs.
+test-e2e: $(VENV)/.dev
+	$(BIN)/python -m pytest -q tests/e2e
+
+check: $(VENV)/.dev check-client
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The extension for VS Code: types, lint and unit tests.
+check-client:
+	@if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null; then \
+		cd vscode-client && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund; } \
+			&& npm run --silent check && npm test --silent; \
+	else \
+		echo "left out: the checks of vscode-client, which need Node.js 20 or newer with npm"; \
+	fi
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.passes
@@ -47,7 +64,7 @@ bench-model: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.whole_fill
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .vscode-test build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lacuna needs Python 3.11 or newer: make PYTHON=python3.12 ...")'

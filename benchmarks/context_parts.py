@@ -5,8 +5,8 @@ opened together with some others of its project: those that it imports first, th
 mark included, is scored given the context that the language server chooses. Files are those of the folders that are named, else the
 held-out ones of a corpus in runs/corpus, else of the installed distributions that the corpus's rule holds out of training.
 
-The share of the room that definitions get is chosen on one half of the files and reported on the other. Differences are paired;
-intervals are 95% bootstrap intervals over files.
+The share of the room that each part may take is tried too: which is the best on one half of the files, and what that gives on the other.
+Differences are paired; intervals are 95% bootstrap intervals over files.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ from lsp_server.statements import Span, imports
 from lsp_server.syntax import leaf_at, parse
 
 CORPUS = Path(__file__).parents[1] / "runs" / "corpus"
-DEFINITION_SHARES = (0.0, 1 / 16, 1 / 8, 1 / 4, 3 / 8)
+# Shares of the room that are tried for each part.
+TRIED = {"headers": (0.0, 1 / 12, 1 / 6, 1 / 3), "imports": (0.0, 1 / 24, 1 / 12, 1 / 6), "definitions": (0.0, 1 / 16, 1 / 8, 1 / 4, 3 / 8)}
 WINDOWS = (128, 256)  # smaller ones than the model's
 LINE, REST, NODE = KINDS = ("a line", "the rest of a line", "a syntax node")
 _OWN = ("engine", "export", "lsp_server", "benchmarks")
@@ -103,13 +104,14 @@ PARTS = (
 )
 
 
-def _of_share(share: float) -> Variant:
-    name = f"definitions up to {share:.2f} of the room"
-    return Variant(name, _DEFAULT_SHARE, replace(SHARES, definitions=share))
+def _with_share(part: str, share: float) -> Variant:
+    def name(share: float) -> str:
+        return f"{part} up to {share:.2f} of the room"
+
+    return Variant(name(share), name(getattr(SHARES, part)), replace(SHARES, **{part: share}))
 
 
-_DEFAULT_SHARE = f"definitions up to {SHARES.definitions:.2f} of the room"
-OF_SHARES = tuple(_of_share(share) for share in DEFINITION_SHARES)
+OF_SHARES = {part: tuple(_with_share(part, share) for share in shares) for part, shares in TRIED.items()}
 
 
 def _narrow(window: int) -> tuple[Variant, Variant]:
@@ -334,9 +336,9 @@ def summarise(variants: Sequence[Variant], found: Bits) -> list[Row]:
     return rows
 
 
-def best_share(found: Bits, first: int) -> int:
-    """The number of the variant of `OF_SHARES` with the fewest bits; in `found` they begin with number `first`."""
-    return int(found.bits[:, first : first + len(OF_SHARES)].sum(axis=0).argmin())
+def best_of(found: Bits, numbers: Sequence[int]) -> int:
+    """Which of the variants with these numbers in `found` has the fewest bits: its number."""
+    return min(numbers, key=lambda number: float(found.bits[:, number].sum()))
 
 
 def plot(rows: Sequence[Row]) -> Figure:
@@ -388,16 +390,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     infiller = load_infiller(arguments.model)
     source, files = projects(arguments.folders, arguments.quick)
     examples = draw(files, infiller, count, arguments.opened, arguments.seed)
-    variants = (*PARTS, *OF_SHARES, *NARROW)
+    variants = (*PARTS, *(variant for tried in OF_SHARES.values() for variant in tried), *NARROW)
     found = measure(infiller, examples, variants)
     rows = summarise(variants, found)
-    parts, narrow = rows[: len(PARTS)], rows[len(PARTS) + len(OF_SHARES) :]
+    parts, narrow = rows[: len(PARTS)], rows[-len(NARROW) :]
     title = f"{count} holes in {len(np.unique(found.file))} files, {infiller.model_name}, window of {infiller.window} tokens"
     _print(f"{title}; {source}; {arguments.opened} other files open; 95% bootstrap intervals over files", parts)
     halves = [found.of(found.file % 2 == half) for half in (0, 1)]
-    chosen = OF_SHARES[best_share(halves[0], len(PARTS))]
-    shares = summarise(variants, halves[1])[len(PARTS) : len(PARTS) + len(OF_SHARES)]
-    _print(f"The share of the room that definitions get: on one half of the files {chosen.name} is the best; the other half", shares)
+    other_half = summarise(variants, halves[1])
+    chosen: dict[str, float] = {}
+    for part, tried in OF_SHARES.items():
+        numbers = [variants.index(variant) for variant in tried]
+        best = variants[best_of(halves[0], numbers)]
+        chosen[part] = getattr(best.shares, part)
+        _print(f"On one half of the files {best.name} is the best; the other half", [other_half[number] for number in numbers])
     _print("Smaller windows", narrow)
     settings = {
         "source": source,
@@ -408,8 +414,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "seed": arguments.seed,
         "model": infiller.model_name,
         "window": infiller.window,
-        "share_chosen": chosen.shares.definitions,
-        "shares_on_the_other_half": [asdict(row) for row in shares],
+        "best_on_one_half": chosen,
+        "shares_on_the_other_half": [asdict(row) for row in other_half[len(PARTS) : -len(NARROW)]],
         "smaller_windows": [asdict(row) for row in narrow],
     }
     report.write(report.folder(arguments), "context_parts", settings, [asdict(row) for row in parts], plot(parts))

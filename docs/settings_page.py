@@ -19,6 +19,18 @@ _INTRODUCTION = """\
 
 <!-- Written by docs/settings_page.py; change lsp_server/configuration.py instead. -->
 
+Settings come from up to four places. Each overrules those before it:
+
+1. `lacuna.toml` in a workspace folder (the first one that has such a file): a setting a line, as in `temperature = 0.2`. `lacuna fill` and
+   `lacuna context` read it too, from the folder of their file or the nearest one above.
+2. What the editor sends when it starts the server (`initializationOptions`).
+3. What it sends later, or is asked for: its settings of the section `lacuna`.
+4. The command line.
+
+A change of any of them holds at once, for `lacuna.toml` as soon as the file has come to rest. A wrong value is told with what is
+accepted, and in `lacuna.toml` with its line; all the others count. The folder of the model is watched, too: another model in it is loaded
+beside the one in use and takes its place between two requests, and a broken one is refused while the old one goes on.
+
 | setting | default | accepted | |
 |---|---|---|---|
 """

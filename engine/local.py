@@ -59,6 +59,10 @@ class LocalInfiller:
     def provider(self) -> str:
         return self.model.provider
 
+    @property
+    def threads(self) -> int:
+        return self.model.threads
+
     @cached_property
     def _word_tokens(self) -> WordTokens:
         return WordTokens.of([self.text.decode([token], before=_WORD) for token in range(self.manifest.vocabulary)])

@@ -94,6 +94,11 @@ class OnnxModel:
         """The execution provider that came first, such as 'CPUExecutionProvider'."""
         return str(self.session.get_providers()[0])
 
+    @property
+    def threads(self) -> int:
+        """How many threads a pass runs on."""
+        return int(self.session.get_session_options().intra_op_num_threads)
+
     def open(self) -> OnnxState:
         return self._opened(0)
 

@@ -64,6 +64,8 @@ def occurrences(tree: Tree, source: bytes, offset: int) -> tuple[Range, ...]:
     if _place_of(leaf, language.members) or _is_later_part(leaf):
         raise LacunaError(f"{word} is the name of a member here, which other files may use too; only variables are renamed")
     same = _identifiers(tree, source, language, text)
+    if leaf not in same:
+        raise LacunaError(f"{word} runs into what stands before it; mend that first")
     resolver = _Resolver(language, word, _variables(same, language))
     found = resolver.together_with(leaf)
     keywords = [node for node in same if _place_of(node, language.argument_names)]
@@ -94,8 +96,9 @@ def unbound(tree: Tree, source: bytes, start: int, end: int) -> tuple[str, ...]:
     for node in _leaves(tree, language, start, end):
         text = source[node.start_byte : node.end_byte]
         if text.decode("utf-8") not in language.predefined and not _is_member(node, language):
-            resolver = _Resolver(language, text.decode("utf-8"), _variables(_identifiers(tree, source, language, text), language))
-            if not resolver.binds_in_time(node):
+            same = _identifiers(tree, source, language, text)
+            resolver = _Resolver(language, text.decode("utf-8"), _variables(same, language))
+            if node in same and not resolver.binds_in_time(node):
                 missing.append(resolver.word)
     return tuple(missing)
 
@@ -105,7 +108,8 @@ def _variables(identifiers: Sequence[Node], language: Language) -> list[_Name]:
 
 
 def _identifiers(tree: Tree, source: bytes, language: Language, text: bytes) -> list[Node]:
-    """All names `text`. Raises LacunaError where it stands at too many places."""
+    """All names `text` that stand as words of their own: in broken code one may begin inside a word (`6lines` is the number 6l and the
+    name ines to Python's grammar). Raises LacunaError where it stands at too many places."""
     word = re.escape(text)
     # What must not stand before the word is asked behind it: a pattern that begins with a word is found much faster.
     places = [match.span() for match in re.finditer(word + rb"(?<![A-Za-z0-9_]" + word + rb")(?![A-Za-z0-9_])", source)]
@@ -130,11 +134,11 @@ def _text(node: Node) -> str:
 
 
 def _leaves(tree: Tree, language: Language, start: int, end: int) -> Iterator[Node]:
-    """The identifiers in a range of bytes."""
+    """The identifiers in a range of bytes, less those that the grammar misses and that have no text."""
     stack = [node] if (node := tree.root_node.descendant_for_byte_range(start, end)) is not None else []
     while stack:
         node = stack.pop()
-        if node.type in language.identifiers and start <= node.start_byte and node.end_byte <= end:
+        if node.type in language.identifiers and start <= node.start_byte < node.end_byte <= end:
             yield node
         stack.extend(reversed([child for child in node.children if child.end_byte > start and child.start_byte < end]))
 

@@ -87,10 +87,13 @@ def read_project(ls: LacunaServer) -> None:
     """Read the lacuna.toml of the first workspace folder that has one."""
     path = find_in(_roots(ls))
     if path is None:
+        if ls.layers.file.values:
+            ls.note(f"{ls.layers.file.source} has gone, and its settings with it")
         _apply(ls, replace(ls.layers, file=Layers().file))
         return
     found = read_settings_file(path)
     _apply(ls, replace(ls.layers, file=found.layer))
+    ls.note(f"read {path}", settings=len(found.layer.values), problems=len(found.problems))
     for problem in found.problems:
         _complain(ls, problem)
 
@@ -107,7 +110,7 @@ def _roots(ls: LacunaServer) -> list[Path]:
 
 
 def _complain(ls: LacunaServer, problem: str) -> None:
-    ls.tell(f"Lacuna: {problem}.", types.MessageType.Warning)
+    ls.tell(f"Lacuna: {problem}" if problem.endswith("?") else f"Lacuna: {problem}.", types.MessageType.Warning)
 
 
 def _apply(ls: LacunaServer, layers: Layers) -> None:

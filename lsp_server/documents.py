@@ -60,11 +60,11 @@ class Document:
                 buffer = Buffer.from_text(change.text, self.uri)
                 tree = parse(buffer.source, self.language)
                 continue
-            start = buffer.offset(change.range.start.line, change.range.start.character, unit)
-            end = max(start, buffer.offset(change.range.end.line, change.range.end.character, unit))
+            places = (buffer.offset(place.line, place.character, unit) for place in (change.range.start, change.range.end))
+            # No editor should send an end before a start. Those that do mean what lies between.
+            start, end = sorted(places)
             before = buffer.source
-            text = Buffer.from_text(change.text, self.uri).source
-            buffer = Buffer(before[:start] + text + before[end:], self.uri)
+            buffer = buffer.replaced(start, end, Buffer.from_text(change.text, self.uri).source)
             if tree is not None:
                 tree = edited(tree, before, start, end, buffer.source)
         if tree is not None and buffer is not self.buffer:

@@ -20,6 +20,7 @@ from lsp_server.language_server import LacunaServer
 from lsp_server.postprocess import Rule, docstrings, type_annotations
 from lsp_server.postprocess.new_names import NewNames
 from lsp_server.progress import WorkDoneProgress
+from lsp_server.request_log import current_request, without_quote
 from lsp_server.scaffold import Frame, Scaffold
 
 # What the holes are for. It decides which rules a fill must pass beside those for all code.
@@ -122,6 +123,8 @@ async def run_fill(ls: LacunaServer, request: FillRequest, token: types.Progress
     if not ls.documents.is_current(document):
         raise Stopped(StopReason.MODIFIED)
     if not filling.candidates:
+        if (record := current_request()) is not None:
+            record.unquoted = _why_nothing(tuple(map(without_quote, filling.refused)))
         raise LacunaError(_why_nothing(filling.refused))
     ls.recent_fills.remember(document, filling.candidates)
     ls.note(

@@ -50,7 +50,7 @@ async def hover(ls: LacunaServer, params: types.HoverParams) -> types.Hover | No
     place = _place(ls, document, offset)
     if place is None:
         return None
-    start, end, is_hole = place
+    start, end, budget = place
     if end - start > MOST_BYTES:
         ls.note(f"hover: {end - start:,} bytes are too many to score; at most {MOST_BYTES:,} are")
         return None
@@ -58,7 +58,7 @@ async def hover(ls: LacunaServer, params: types.HoverParams) -> types.Hover | No
     others = ls.documents.others_of(document)
 
     def work(infiller: Infiller, on_pass: OnPass) -> Judgement:
-        return _judge(document, start, end, is_hole, others, infiller, on_pass, job)
+        return _judge(document, start, end, budget, others, infiller, on_pass, job)
 
     with refusals(ls):
         try:
@@ -72,21 +72,29 @@ async def hover(ls: LacunaServer, params: types.HoverParams) -> types.Hover | No
     return types.Hover(types.MarkupContent(kind, text), document.range(start, end, ls.unit))
 
 
-def _place(ls: LacunaServer, document: Document, offset: int) -> tuple[int, int, bool] | None:
-    """The bytes to judge, and whether they are a hole's marker."""
+def _place(ls: LacunaServer, document: Document, offset: int) -> tuple[int, int, int | None] | None:
+    """The bytes to judge, and, where they are a hole's marker, the hole's budget."""
     for hole in find_markers(document.buffer, document.tree, ls.settings.marker, ls.settings.max_tokens):
         if hole.start <= offset < hole.end:
-            return hole.start, hole.end, True
+            return hole.start, hole.end, hole.budget
     found = range_at(document.buffer, document.tree, offset)
-    return (*found, False) if found else None
+    return (*found, None) if found else None
 
 
 def _judge(
-    document: Document, start: int, end: int, is_hole: bool, others: Sequence[OtherFile], infiller: Infiller, on_pass: OnPass, job: Job
+    document: Document,
+    start: int,
+    end: int,
+    budget: int | None,
+    others: Sequence[OtherFile],
+    infiller: Infiller,
+    on_pass: OnPass,
+    job: Job,
 ) -> Judgement:
-    score = None if is_hole else score_range(document.buffer, document.tree, start, end, infiller, on_pass=on_pass, others=others)
+    buffer, tree = document.buffer, document.tree
+    score = score_range(buffer, tree, start, end, infiller, on_pass=on_pass, others=others) if budget is None else None
     job.check()
-    return Judgement(score, expected_text(document.buffer, document.tree, start, end, infiller, on_pass, others))
+    return Judgement(score, expected_text(buffer, tree, start, end, infiller, on_pass, others, budget))
 
 
 def _paragraphs(buffer: Buffer, judgement: Judgement, markdown: bool) -> list[str]:

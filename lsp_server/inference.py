@@ -38,6 +38,7 @@ class StopReason(enum.Enum):
     REPLACED = "a newer request took this one's place"
     MODIFIED = "the document changed meanwhile"
     CLOSED = "the document was closed meanwhile"
+    EXCHANGED = "another model took over meanwhile"
 
 
 class Stopped(Exception):
@@ -267,11 +268,11 @@ class Inference:
             await asyncio.wait([self._loading])
 
     def _rest(self) -> None:
-        """Count the idle time from now."""
+        """Count the idle time from now. A model that could not be loaded again stays."""
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
-        if self._idle_seconds and self._infiller is not None and not self.busy:
+        if self._idle_seconds and self._infiller is not None and self._failure is None and not self.busy:
             self._idle = asyncio.get_running_loop().call_later(self._idle_seconds, self._unload)
 
     def _unload(self) -> None:

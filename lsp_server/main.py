@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.metadata
 import os
 import sys
@@ -12,9 +13,6 @@ from pathlib import Path
 
 from engine.errors import LacunaError
 from lsp_server.configuration import LOG_LEVELS, Layer
-from lsp_server.log import configure_logging
-from lsp_server.server import create_server
-from lsp_server.transport import serve_stdio, serve_tcp
 
 # A pass takes milliseconds.
 SECONDS_TO_FINISH = 0.3
@@ -51,6 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.tcp and arguments.stdio:
         parser.error("--tcp and --stdio exclude each other")
+    # What modules define is no garbage. To look through it again and again takes a fifth of the start, and would hold up answers later.
+    gc.disable()
+    from lsp_server.log import configure_logging
+    from lsp_server.server import create_server
+    from lsp_server.transport import serve_stdio, serve_tcp
+
+    gc.freeze()
+    gc.enable()
     configure_logging(arguments.log_level or "warning")
     flags = {"model": arguments.model, "log_level": arguments.log_level}
     server = create_server(Layer("the command line", {name: value for name, value in flags.items() if value is not None}))

@@ -13,6 +13,8 @@ from lsp_server.language_server import LacunaServer
 from lsp_server.progress import WorkDoneProgress
 from lsp_server.proposal_cache import ProposalCache
 from lsp_server.recent_fills import RecentFills
+from lsp_server.surprise_hints import renew_all_hints
+from lsp_server.watcher import Fingerprint, fingerprint
 
 
 class ModelLoading:
@@ -21,14 +23,16 @@ class ModelLoading:
     def __init__(self, ls: LacunaServer) -> None:
         self._ls = ls
         self._complaint: str | None = None
+        self._loaded: Fingerprint | None = None
 
     def follow(self, loading: asyncio.Task[Infiller]) -> None:
         """Watch the folder as it is now, and tell how the load goes. Another model in that folder is loaded too."""
         inference = self._ls.inference
-        self._ls.watcher.watch("model", [inference.folder or DEFAULT_MODEL], inference.renew)
-        self._ls.keep(asyncio.create_task(self._tell(loading, inference.infiller)))
+        folder = inference.folder or DEFAULT_MODEL
+        self._ls.watcher.watch("model", [folder], inference.renew)
+        self._ls.keep(asyncio.create_task(self._tell(loading, inference.infiller, fingerprint(folder))))
 
-    async def _tell(self, loading: asyncio.Task[Infiller], before: Infiller | None) -> None:
+    async def _tell(self, loading: asyncio.Task[Infiller], before: Infiller | None, files: Fingerprint) -> None:
         """A broken model is told to the user once; requests then go on with the one before, or repeat the reason where there is none."""
         self._ls.note(f"loading the model {self._ls.inference.folder or 'that comes with Lacuna'}")
         started = time.monotonic()
@@ -42,9 +46,11 @@ class ModelLoading:
             return
         self._complaint = None
         infiller = loading.result()
-        if before is not None:
-            # The likelihoods in them are the old model's.
+        is_another, self._loaded = self._loaded not in (None, files), files
+        if is_another:
+            # The likelihoods in them are the old model's, which may have been unloaded since.
             self._ls.recent_fills, self._ls.proposals = RecentFills(), ProposalCache()
+            renew_all_hints(self._ls)
         milliseconds = 1000 * (time.monotonic() - started)
         self._ls.note(f"the model {infiller.model_name} is ready ({infiller.provider}, {milliseconds:.0f} ms)")
 

@@ -16,6 +16,7 @@ from lsp_server.inference import Stopped, StopReason
 from lsp_server.language_server import LacunaServer
 from lsp_server.markers import touches_marker
 from lsp_server.proposals import Place, Proposal, Proposals, propose
+from lsp_server.request_log import without_quote
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class ProposalRequest:
 
 
 async def proposals_for(ls: LacunaServer, request: ProposalRequest) -> tuple[Proposal, ...]:
-    """The proposals, the likeliest first. None come, and the log has the reason, where the model has no fit one or is not
-    ready, or where the answer would come too late: a newer request of the kind or a change of the document makes it worthless.
+    """The proposals, the likeliest first. None come, and the log has the reason, where the model has no fit one or is not ready for who
+    types, or where the answer would come too late: a newer request of the kind or a change of the document makes it worthless.
 
     A single proposal is the likeliest text token by token (temperature 0): the same each time, so that it stays while one types on.
     Several are drawn by the settings.
@@ -84,7 +85,9 @@ def _why_not(ls: LacunaServer, request: ProposalRequest, *, replaced: bool) -> s
         return stale
     if not ls.inference.ready:
         ls.inference.wake()
-        return str(ls.inference.failure or "nothing yet, the model is still loading")
+        # Who asked waits for the model; who just types has gone on by then.
+        if ls.inference.failure is not None or request.typed:
+            return str(ls.inference.failure or "nothing yet, the model is still loading")
     return None
 
 
@@ -122,7 +125,7 @@ def _told(ls: LacunaServer, request: ProposalRequest, proposals: Proposals) -> t
         least = ls.settings.inline_min_probability
         ls.note(f"{request.kind}: suppressed, mean token probability {best.mean_probability:.2f} < {least:g}; {cost}")
     else:
-        ls.note(f"{request.kind}: nothing, {proposals.refused[0]}; {cost}")
+        ls.note(f"{request.kind}: nothing, {without_quote(proposals.refused[0])}; {cost}")
     return likely
 
 

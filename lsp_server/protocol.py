@@ -128,12 +128,12 @@ class LacunaProtocol(LanguageServerProtocol):
             self._log_end(record, future)
 
     def _log_end(self, record: RequestRecord, future: Future[Any]) -> None:
-        outcome, reason = _outcome(future, record.said)
+        outcome, reason = _outcome(record, future)
         event = line(
             "end",
             feature=record.feature,
             outcome=outcome,
-            why=reason,
+            why=record.unquoted or reason,
             passes=record.passes or None,
             tokens=record.tokens or None,
             ms=f"{record.milliseconds:.0f}",
@@ -197,13 +197,15 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(cause).splitlines()), "") or type(cause).__name__
 
 
-def _outcome(future: Future[Any], said: str) -> tuple[str, str | None]:
+def _outcome(record: RequestRecord, future: Future[Any]) -> tuple[str, str | None]:
     """How a request ended, and why it brought nothing where it did."""
     if future.cancelled():
         return "cancelled", "it was cancelled"
     match future.exception():
         case None:
-            return ("done", None) if future.result() else ("nothing", said or None)
+            # What a command does is no part of its answer.
+            done = future.result() or record.feature == types.WORKSPACE_EXECUTE_COMMAND
+            return ("done", None) if done else ("nothing", record.said or None)
         case JsonRpcException(code=code, message=message):
             names = {LSPErrorCodes.RequestCancelled: "cancelled", LSPErrorCodes.ContentModified: "stale"}
             return next((name for known, name in names.items() if known == code), "refused"), message
@@ -216,6 +218,9 @@ def document_of(params: Any) -> str | None:
     identifier = getattr(params, "text_document", None)
     if identifier is not None:
         return getattr(identifier, "uri", None)
+    if isinstance(params, Mapping):  # of one of our own requests
+        identifier = params.get("textDocument")
+        return identifier["uri"] if isinstance(identifier, Mapping) and isinstance(identifier.get("uri"), str) else None
     arguments = getattr(params, "arguments", None)
     for data in (getattr(params, "data", None), arguments[0] if isinstance(arguments, list | tuple) and arguments else None):
         if isinstance(data, Mapping) and isinstance(data.get("uri"), str):

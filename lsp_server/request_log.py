@@ -19,13 +19,15 @@ _numbers = itertools.count(1)
 
 @dataclass
 class RequestRecord:
-    """What is known of a request under way. `said` is the last sentence logged for it, such as why nothing comes."""
+    """What is known of a request under way. `said` is the last sentence logged for it, such as why nothing comes. `unquoted` is the
+    reason as the log may have it, where the one that the user gets quotes code."""
 
     feature: str
     id: str = field(default_factory=lambda: f"r{next(_numbers)}")
     passes: int = 0
     tokens: int = 0
     said: str = ""
+    unquoted: str | None = None
     _began: float = field(default_factory=time.monotonic)
     _last: Progress = _NOTHING
 
@@ -47,6 +49,11 @@ _current: contextvars.ContextVar[RequestRecord | None] = contextvars.ContextVar(
 def current_request() -> RequestRecord | None:
     """The request on whose behalf the running code acts; None for what nobody asked for, such as a timer's work."""
     return _current.get()
+
+
+def without_quote(reason: str) -> str:
+    """A rule's reason less what it quotes, which follows a colon: code, by default, is none of the log's business."""
+    return reason.partition(": ")[0]
 
 
 def enter_request(record: RequestRecord) -> None:

@@ -10,7 +10,7 @@ import math
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tree_sitter import Tree
 
@@ -20,12 +20,14 @@ from engine.options import FillOptions
 from engine.results import Progress, TokenScore
 from lsp_server.buffer import Buffer
 from lsp_server.context import OtherFile, largest_budget, passage_for
-from lsp_server.holes import Hole, hole_from_range
+from lsp_server.holes import LARGEST_DEFAULT_BUDGET, hole_from_range
 from lsp_server.line_ends import to_buffer, to_model
 from lsp_server.syntax import leaf_at, smallest_node
 
 # Some 80,000 tokens: minutes of work, with progress and cancel, and beyond it hardly a thing that a person wants.
 LARGEST_RANGE = 256 * 1024
+# Tokens of a budget beyond twice those of the text.
+_SOME_MORE = 4
 _WORD = re.compile(rb"[\w\x80-\xff]+|[^\s\w\x80-\xff]+")
 
 
@@ -118,25 +120,28 @@ def score_range(
     LacunaError where there is nothing to score or the range is far too long, and whatever `on_pass` raises.
     """
     began = time.perf_counter()
-    whole = _hole(buffer, tree, start, end)
-    if whole.end - whole.start > LARGEST_RANGE:
-        raise LacunaError(
-            f"the range has {whole.end - whole.start:,} bytes; at most {LARGEST_RANGE:,} are scored at once, so name a smaller one"
-        )
+    start, end = _pointed(buffer, tree, start, end)
+    if end - start > LARGEST_RANGE:
+        raise LacunaError(f"the range has {end - start:,} bytes; at most {LARGEST_RANGE:,} are scored at once, so name a smaller one")
     most = largest_budget(infiller)
     tokens: list[ScoredToken] = []
-    chunks = list(stretches(buffer, whole.start, whole.end, infiller, most - 1))
+    chunks = list(stretches(buffer, start, end, infiller, most - 1))
     for number, (first, last) in enumerate(chunks):
         text = text_of(buffer, first, last)
-        needed = infiller.count_tokens(text) + 1
-        budget = max(needed, min(whole.budget, most)) if len(chunks) == 1 else most
         # What is still to be scored is left out of sight: the hole takes in all of the range that is left.
-        hole = replace(whole, start=first, budget=budget)
+        budget = budget_of(infiller.count_tokens(text), infiller) if len(chunks) == 1 else most
+        hole = hole_from_range(buffer, first, end, budget)
         score = infiller.score(passage_for(buffer, tree, (hole,), infiller, others), (text,), alternatives)
         scored = placed(buffer, first, last, score.holes[0])
-        tokens += scored if last == whole.end else scored[:-1]
+        tokens += scored if last == end else scored[:-1]
         on_pass(Progress(passes=number + 1, tokens=len(tokens), most=len(chunks) * most))
-    return RangeScore(whole.start, whole.end, tuple(tokens), len(chunks), 1000 * (time.perf_counter() - began))
+    return RangeScore(start, end, tuple(tokens), len(chunks), 1000 * (time.perf_counter() - began))
+
+
+def budget_of(tokens: int, infiller: Infiller) -> int:
+    """The budget of the hole that a text of so many tokens is scored in: room for that and for as much again, but for no more, since the
+    model writes longer texts where there is more room."""
+    return max(tokens + 1, min(2 * tokens + _SOME_MORE, LARGEST_DEFAULT_BUDGET, largest_budget(infiller)))
 
 
 def expected_text(
@@ -147,25 +152,30 @@ def expected_text(
     infiller: Infiller,
     on_pass: OnPass = ignore_progress,
     others: Sequence[OtherFile] = (),
+    budget: int | None = None,
 ) -> Expectation:
-    """The model's own greedy text for the bytes `start` to `end`, in the buffer's line ends.
+    """The model's own greedy text for the bytes `start` to `end`, in the buffer's line ends, in at most `budget` tokens (None: as many as
+    `score_range` gives the text that stands there).
 
     Places, what is given and errors as in `score_range`.
     """
-    hole = _hole(buffer, tree, start, end)
-    hole = replace(hole, budget=min(hole.budget, largest_budget(infiller)))
+    start, end = _pointed(buffer, tree, start, end)
+    budget = min(budget or budget_of(infiller.count_tokens(text_of(buffer, start, end)), infiller), largest_budget(infiller))
+    hole = hole_from_range(buffer, start, end, budget)
     result = infiller.fill(passage_for(buffer, tree, (hole,), infiller, others), FillOptions(count=1, temperature=0), on_pass)
     fill = result.suggestions[0].fills[0]
     return Expectation(to_buffer(fill.text, buffer.newline), fill.logprob, len(fill.logprobs), fill.complete)
 
 
-def _hole(buffer: Buffer, tree: Tree | None, start: int, end: int) -> Hole:
+def _pointed(buffer: Buffer, tree: Tree | None, start: int, end: int) -> tuple[int, int]:
+    """The bytes that are meant, at borders of characters and line ends."""
     if start == end:
         pointed = range_at(buffer, tree, start)
         if pointed is None:
             raise LacunaError(f"there is nothing to score at that place in {buffer.name}")
         start, end = pointed
-    return hole_from_range(buffer, start, end)
+    hole = hole_from_range(buffer, start, end)
+    return hole.start, hole.end
 
 
 def text_of(buffer: Buffer, start: int, end: int) -> str:

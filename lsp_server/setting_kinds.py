@@ -160,5 +160,9 @@ def shown(value: object) -> str:
     """A value as a message quotes it: as JSON, not too long."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        # A number of thousands of digits, and tables in tables in tables: both can be written in TOML.
+        return "a number that is far too long" if isinstance(value, int) else "something that is nested too deeply"
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"

@@ -7,6 +7,7 @@ it can make Lacuna read another file: it may not name a model.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Iterable
@@ -14,11 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import LacunaError
-from lsp_server.buffer import read_plain_file
+from lsp_server.buffer import BOM, read_plain_file
 from lsp_server.configuration import SCHEMA, Layer, read_layer
+from lsp_server.setting_kinds import shown
 
 NAME = "lacuna.toml"
-_LARGEST = 64 * 1024
+# tomllib takes time that grows with the square of a name's length: of this much, half a second at worst.
+_LARGEST = 8 * 1024
+# A file that is no settings file at all shall not fill the screen.
+_MOST_PROBLEMS = 8
 _AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
@@ -33,12 +38,12 @@ class SettingsFile:
 
 def find_in(folders: Iterable[Path]) -> Path | None:
     """The file of the first folder that has one."""
-    return next((path for path in (folder / NAME for folder in folders) if path.exists()), None)
+    # os.path's takes a folder that may not be looked into for one without the file, where pathlib's raises.
+    return next((path for path in (folder / NAME for folder in folders) if os.path.exists(path)), None)
 
 
 def find_upwards(folder: Path) -> Path | None:
-    """The file of a folder or of the nearest one above it."""
-    folder = folder.resolve()
+    """The file of a folder, given by an absolute path, or of the nearest one above it."""
     return find_in((folder, *folder.parents))
 
 
@@ -51,19 +56,24 @@ def read_settings_file(path: Path) -> SettingsFile:
             raise LacunaError(f"{path} has {len(data):,} bytes; at most {_LARGEST:,} are read")
     except LacunaError as error:
         return SettingsFile(path, empty, (f"{path}:1: {error}",))
+    data = data.removeprefix(BOM)
     try:
         text = data.decode("utf-8")
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         return SettingsFile(path, empty, (_syntax_problem(path, data, error),))
     lines = _Lines(text)
-    problems = [(lines.of(name), _unknown(name)) for name in values if name not in SCHEMA]
+    unknown = [name for name in values if name not in SCHEMA]
+    problems = [(lines.of(name), _unknown(name, values[name])) for name in unknown[:_MOST_PROBLEMS]]
     for name in [name for name in values if name in SCHEMA and not SCHEMA[name].in_workspace]:
         problems.append((lines.of(name), f"{name} can't be set by a project; set it in the editor or on the command line"))
         del values[name]
     layer, found = read_layer(values, str(path))
     problems += [(lines.of(problem.name or ""), problem.sentence) for problem in found]
-    return SettingsFile(path, layer, tuple(f"{path}:{line}: {sentence}" for line, sentence in sorted(problems)))
+    told = [f"{path}:{line}: {sentence}" for line, sentence in sorted(problems)]
+    if len(unknown) > _MOST_PROBLEMS:
+        told.append(f"{path}:{lines.of(unknown[_MOST_PROBLEMS])}: {len(unknown) - _MOST_PROBLEMS:,} more names are no settings")
+    return SettingsFile(path, layer, tuple(told))
 
 
 def _syntax_problem(path: Path, data: bytes, error: Exception) -> str:
@@ -74,15 +84,17 @@ def _syntax_problem(path: Path, data: bytes, error: Exception) -> str:
         return f"{path}:1: the file is no TOML that can be read: it is nested too deeply"
     reason = str(error)
     at = _AT_LINE.search(reason)
-    line = int(at[1]) if at and at[1] else data.count(b"\n") + 1
+    line = int(at[1]) if at and at[1] else data.rstrip().count(b"\n") + 1
     return f"{path}:{line}: the file is no TOML: {_AT_LINE.sub('', reason)}"
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        return f"there is no table {shown(name)}; settings stand by themselves, such as temperature = 0.2"
     near = difflib.get_close_matches(name.replace("_", "").replace("-", "").lower(), [known.lower() for known in SCHEMA], n=1)
     nearest = next((known for known in SCHEMA if near and known.lower() == near[0]), None)
     hint = f"; did you mean {nearest}?" if nearest else f"; there are {', '.join(SCHEMA)}"
-    return f"there is no setting {name!r}{hint}"
+    return f"there is no setting {shown(name)}{hint}"
 
 
 class _Lines:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from tree_sitter import Tree
@@ -26,7 +26,7 @@ from engine.results import Progress, TokenScore
 from lsp_server.buffer import Buffer
 from lsp_server.context import OtherFile, largest_budget, passage_for
 from lsp_server.holes import hole_from_range
-from lsp_server.scoring import ScoredToken, placed, stretches, text_of
+from lsp_server.scoring import ScoredToken, budget_of, placed, stretches, text_of
 from lsp_server.statements import Span, statements
 
 CHUNK_TOKENS = 128
@@ -201,9 +201,8 @@ class ChunkQuestion:
 def question_of(buffer: Buffer, tree: Tree | None, chunk: Span, infiller: Infiller, others: Sequence[OtherFile] = ()) -> ChunkQuestion:
     """The question that a chunk's score answers: `score_range` asks the same of these bytes, where it is given the same `others`."""
     text = text_of(buffer, *chunk)
-    hole = hole_from_range(buffer, *chunk)
-    budget = max(infiller.count_tokens(text) + 1, min(hole.budget, largest_budget(infiller)))
-    return ChunkQuestion(passage_for(buffer, tree, (replace(hole, budget=budget),), infiller, others), text)
+    hole = hole_from_range(buffer, *chunk, budget_of(infiller.count_tokens(text), infiller))
+    return ChunkQuestion(passage_for(buffer, tree, (hole,), infiller, others), text)
 
 
 def chunk_tokens(buffer: Buffer, chunk: Span, answer: Sequence[TokenScore]) -> tuple[ScoredToken, ...]:

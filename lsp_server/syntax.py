@@ -10,15 +10,20 @@ from tree_sitter import Language, Node, Parser, Point, Tree
 from lsp_server.languages import grammar_of
 
 PARSE_SECONDS = 5.0
-_READ_BYTES = 65536
+# A tree takes some forty times its text's memory. A larger text is served as plain text.
+LARGEST_PARSED = 4 * 1024 * 1024
+# Garbage of this size is parsed in less than that. Only what is read block by block can be given up, but the binding never lets go of
+# the blocks (tree-sitter 0.26.1 holds a reference to each): so smaller texts are handed over whole, and blocks are small.
+_NEVER_LATE_BYTES = 1024 * 1024
+_READ_BYTES = 4096
 
 
 def parse(source: bytes, language: str, old: Tree | None = None) -> Tree | None:
     """The tree of `source`, or None for a language without a grammar.
 
-    `old` is an earlier tree that went through `edited`, which makes parsing quick. None also comes back where
-    parsing takes longer than PARSE_SECONDS (some garbage is very slow to make sense of): callers then treat the
-    text as plain.
+    `old` is an earlier tree that went through `edited`, which makes parsing quick. None also comes back for more than LARGEST_PARSED
+    bytes, and where parsing takes longer than PARSE_SECONDS (some garbage is very slow to make sense of): callers then treat
+    the text as plain.
     """
     grammar = grammar_of(language)
     return None if grammar is None else _parse(source, grammar, old)
@@ -30,6 +35,11 @@ def parse_again(source: bytes, old: Tree) -> Tree | None:
 
 
 def _parse(source: bytes, grammar: Language, old: Tree | None) -> Tree | None:
+    if len(source) > LARGEST_PARSED:
+        return None
+    parser = Parser(grammar)
+    if len(source) <= _NEVER_LATE_BYTES:
+        return parser.parse(source) if old is None else parser.parse(source, old)
     deadline = time.monotonic() + PARSE_SECONDS
 
     def read(offset: int, point: Point) -> bytes:
@@ -38,7 +48,6 @@ def _parse(source: bytes, grammar: Language, old: Tree | None) -> Tree | None:
     def late(offset: int, has_error: bool) -> bool:
         return time.monotonic() > deadline
 
-    parser = Parser(grammar)
     try:
         if old is None:
             return parser.parse(read, progress_callback=late)

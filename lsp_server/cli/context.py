@@ -14,6 +14,7 @@ from lsp_server.cli.also import add_also_option, other_files
 from lsp_server.cli.holes import add_hole_options, check_budget, chosen_holes
 from lsp_server.cli.model import add_model_option, load_model
 from lsp_server.cli.places import PLACES_HELP, range_of
+from lsp_server.cli.settings import SETTINGS_HELP, settings_for
 from lsp_server.cli.source import read_source
 from lsp_server.cli.terminal import Style, harmless
 from lsp_server.context import END_MARKS, Context, Part, choose_context
@@ -41,9 +42,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "context",
         help="show what the model sees around the holes of a file",
         description="Show which parts of a file, and of other ones, go into the model's window around holes, in their order there, why, "
-        "and what was left out for want of room. Without --hole, every ___ outside comments and strings is a hole. Holes that are too many "
+        "and what was left out for want of room. Without --hole, every marker, such as ___, outside comments and strings "
+        "is a hole. Holes that are too many "
         "for one passage are filled in several, one after the other; here the earlier ones then stand as they are in the file.",
-        epilog=PLACES_HELP,
+        epilog=f"{PLACES_HELP} {SETTINGS_HELP}marker and maxTokens.",
     )
     parser.add_argument("file", metavar="FILE", help="a UTF-8 text; - is standard input, taken for Python")
     add_hole_options(parser)
@@ -57,7 +59,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(arguments: argparse.Namespace) -> int:
     """Do it. Returns the exit code; raises LacunaError for bad input."""
     source = read_source(arguments.file)
-    holes, others = chosen_holes(source, arguments), other_files(source, arguments)
+    holes, others = chosen_holes(source, arguments, settings_for(source, arguments)), other_files(source, arguments)
     infiller = load_model(arguments.model)
     check_budget(arguments, infiller)
     passages = []

@@ -1,4 +1,4 @@
-"""`lacuna doctor`: what is installed, which model there is, and whether it works."""
+"""`lacuna doctor`: what is installed, which model there is, what it takes, which settings hold, and whether all of it works."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from engine.errors import LacunaError
-from engine.options import FillOptions
-from engine.passage import Passage
 from lsp_server.cli.model import add_model_option
 from lsp_server.cli.terminal import Style, harmless
+from lsp_server.configuration import SCHEMA
+from lsp_server.languages import grammar_of, tables
+from lsp_server.memory import resident_bytes
+from lsp_server.self_check import self_check
+from lsp_server.settings_file import find_upwards, read_settings_file
 from lsp_server.version import lacuna_version
 
 BROKEN = 1
@@ -24,12 +27,21 @@ _EDITOR_PARTS = ("pygls", "lsprotocol", "tree-sitter", "tree-sitter-python", "wa
 
 @dataclass
 class Report:
-    """What was found. `model` and `self_check` are empty where the model doesn't load; `problems` are for a person to mend."""
+    """What was found. `model` and `self_check` are empty where the model doesn't load; `problems` are for a person to mend.
+
+    `grammars` are the versions of the languages' grammars, None where there is none, and the language therefore is plain text.
+    `settings` are those of lacuna.toml, empty where there is no such file; `memory` is what this process takes in the
+    end, and how much of it came with the model and its runtime, empty where the system doesn't tell.
+    """
 
     versions: dict[str, str] = field(default_factory=dict)
+    grammars: dict[str, str | None] = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
+    cores: int | None = None
     providers: list[str] = field(default_factory=list)
     model: dict[str, object] = field(default_factory=dict)
     self_check: dict[str, object] = field(default_factory=dict)
+    memory: dict[str, float] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -38,7 +50,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "doctor",
         help="check the installation and the model",
-        description="Versions, providers, the model with its hashes checked, and a fill as a trial. Exit code 1 where something is broken.",
+        description="Versions, grammars, the settings that lacuna.toml has for the current folder, the model with its hashes checked, a "
+        "fill as a trial, and the threads and the memory that it takes. Exit code 1 where something is broken.",
     )
     add_model_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -63,6 +76,8 @@ def examine(folder: Path | None) -> Report:
             report.versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             report.problems.append(f"{name} is not installed; install lacuna-lsp again")
+    _examine_grammars(report)
+    _examine_settings(report)
     try:
         _examine_runtime(report)
         _examine_model(report, folder)
@@ -73,17 +88,34 @@ def examine(folder: Path | None) -> Report:
     return report
 
 
+def _examine_grammars(report: Report) -> None:
+    for table in tables():
+        found = grammar_of(table.ids[0]) is not None
+        report.grammars[table.name] = importlib.metadata.version(table.distribution) if found else None
+
+
+def _examine_settings(report: Report) -> None:
+    path = find_upwards(Path.cwd())
+    if path is not None:
+        found = read_settings_file(path)
+        names = {setting.field: setting.name for setting in SCHEMA.values()}
+        report.settings = {"file": str(path), **{names[name]: value for name, value in found.layer.values.items()}}
+        report.problems += found.problems
+
+
 def _examine_runtime(report: Report) -> None:
     # Imported here, so that a broken runtime is a finding and not a traceback.
-    from engine.runtime import available_providers, runtime_versions
+    from engine.runtime import available_cores, available_providers, runtime_versions
 
     report.versions |= runtime_versions()
+    report.cores = available_cores()
     report.providers = available_providers()
 
 
 def _examine_model(report: Report, folder: Path | None) -> None:
     from engine.local import load_infiller
 
+    before = resident_bytes()
     began = time.perf_counter()
     infiller = load_infiller(folder)
     report.model = {
@@ -94,23 +126,34 @@ def _examine_model(report: Report, folder: Path | None) -> None:
         "hashes": "as the manifest has them",
         "provider": infiller.provider,
         "window": infiller.window,
+        "threads": infiller.threads,
         "load_ms": round(1000 * (time.perf_counter() - began), 1),
     }
-    passage = Passage(("def add(a, b):\n    return a", "\n"), (8,))
-    result = infiller.fill(passage, FillOptions(temperature=0))
+    result = self_check(infiller)
     (fill,) = result.suggestions[0].fills
     report.self_check = {"text": fill.text, "logprob": fill.logprob, "passes": result.passes, "elapsed_ms": round(result.elapsed_ms, 1)}
+    after = resident_bytes()
+    if before is not None and after is not None:
+        report.memory = {"resident_mb": _megabytes(after), "model_mb": _megabytes(after - before)}
+
+
+def _megabytes(size: int) -> float:
+    return round(size / 2**20, 1)
 
 
 def _show(report: Report) -> None:
     style = Style(sys.stdout)
     for name, version in report.versions.items():
         print(f"{name:<22}{version}")
+    for name, found in report.grammars.items():
+        print(f"{'grammar ' + name:<22}{found or 'none, so it is plain text; pip install lacuna-lsp[languages] brings them all'}")
     print(f"{'providers':<22}{', '.join(report.providers) or 'none'}")
-    for title, facts in (("model", report.model), ("self-check", report.self_check)):
+    print(f"{'cores':<22}{report.cores or 'unknown'}")
+    settings = report.settings or {"file": "none"}
+    for title, facts in (("settings", settings), ("model", report.model), ("self-check", report.self_check), ("memory", report.memory)):
         for name, value in facts.items():
-            shown = f"{value:,}" if isinstance(value, int) else harmless(repr(value)) if name == "text" else str(value)
-            print(f"{title + ' ' + name:<22}{shown}")
+            shown = f"{value:,}" if title == "model" and isinstance(value, int) else repr(value) if name == "text" else str(value)
+            print(f"{title + ' ' + name:<21} {harmless(shown)}")
     for problem in report.problems:
         print(style.old(f"broken: {harmless(problem)}"))
     print(style.heading("something is broken" if report.problems else "all is well"))

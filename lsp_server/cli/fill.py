@@ -10,16 +10,18 @@ from collections.abc import Callable, Sequence
 
 from engine.errors import LacunaError
 from engine.infiller import Infiller
-from engine.options import METHODS, FillOptions
+from engine.options import METHODS
 from lsp_server.buffer import Buffer
 from lsp_server.candidate import Candidate
 from lsp_server.cli.also import add_also_option, other_files
 from lsp_server.cli.holes import add_hole_options, check_budget, chosen_holes
 from lsp_server.cli.model import add_model_option, load_model
 from lsp_server.cli.places import PLACES_HELP, range_of
+from lsp_server.cli.settings import SETTINGS_HELP, settings_for
 from lsp_server.cli.source import STANDARD_INPUT, read_source
 from lsp_server.cli.terminal import Style, harmless, progress
 from lsp_server.cli.write import write_file
+from lsp_server.configuration import Settings
 from lsp_server.edits import Range, apply_edits, ranges_after
 from lsp_server.filling import Filling, fill_holes
 
@@ -30,22 +32,23 @@ _LONG_LINE = 160
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add this command's parser."""
-    defaults = FillOptions()
+    defaults = Settings()
     parser = commands.add_parser(
         "fill",
         help="fill the holes of a file",
-        description="Fill the holes of a file, all of them jointly, and show the likeliest suggestion first. Without --hole, every ___ "
-        "outside comments and strings is a hole.",
-        epilog=PLACES_HELP + " Exit codes: 0 filled; 1 no suggestion passed the checks; 2 bad input; 130 cancelled.",
+        description="Fill the holes of a file, all of them jointly, and show the likeliest suggestion first. Without --hole, every marker, "
+        "such as ___, outside comments and strings is a hole.",
+        epilog=f"{PLACES_HELP} {SETTINGS_HELP}marker, maxTokens, alternatives, temperature, topP, seed and method. "
+        "Exit codes: 0 filled; 1 no suggestion passed the checks; 2 bad input; 130 cancelled.",
     )
     parser.add_argument("file", metavar="FILE", help="a UTF-8 text; - is standard input, taken for Python")
     add_hole_options(parser)
     add_also_option(parser)
-    parser.add_argument("-n", dest="count", metavar="N", type=int, default=1, help="number of suggestions (default: %(default)s)")
-    parser.add_argument("--temperature", metavar="T", type=float, default=defaults.temperature, help="0 is greedy (default: %(default)s)")
-    parser.add_argument("--top-p", metavar="P", type=float, default=defaults.top_p, help="share of probability kept (default: %(default)s)")
+    parser.add_argument("-n", dest="alternatives", metavar="N", type=int, help="number of suggestions (default: 1)")
+    parser.add_argument("--temperature", metavar="T", type=float, help=f"0 is greedy (default: {defaults.temperature})")
+    parser.add_argument("--top-p", metavar="P", type=float, help=f"share of probability kept (default: {defaults.top_p})")
     parser.add_argument("--seed", metavar="S", type=_seed, help="the same seed gives the same suggestions (default: a fresh one)")
-    parser.add_argument("--method", choices=METHODS, default=defaults.method, help="how tokens are drawn (default: %(default)s)")
+    parser.add_argument("--method", choices=METHODS, help=f"how tokens are drawn (default: {defaults.method})")
     add_model_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--write", action="store_true", help="write the likeliest suggestion into the file")
@@ -54,22 +57,17 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it. Returns the exit code; raises LacunaError for bad input and Cancelled on Ctrl-C."""
-    options = FillOptions(
-        count=arguments.count,
-        temperature=arguments.temperature,
-        top_p=arguments.top_p,
-        seed=arguments.seed,
-        method=arguments.method,
-    )
     if arguments.write and arguments.file == STANDARD_INPUT:
         raise LacunaError("--write needs a file to write to, not standard input")
     source = read_source(arguments.file)
+    settings = settings_for(source, arguments)
+    options = settings.fill_options()
     # Here already, before a model is loaded in vain.
-    holes, others = chosen_holes(source, arguments), other_files(source, arguments)
+    holes, others = chosen_holes(source, arguments, settings), other_files(source, arguments)
     infiller = load_model(arguments.model)
     check_budget(arguments, infiller)
     with progress("filling") as on_pass:
-        filling = fill_holes(source.buffer, source.tree, holes, infiller, options, on_pass, others=others)
+        filling = fill_holes(source.buffer, source.tree, holes, infiller, options, on_pass, settings.marker, others=others)
     if arguments.json:
         print(json.dumps(_as_json(source.buffer, infiller, filling), indent=2))
     else:

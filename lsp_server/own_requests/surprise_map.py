@@ -53,17 +53,18 @@ async def scored_chunks(
 ) -> AsyncIterator[tuple[ScoredToken, ...]]:
     """The tokens of bytes `start` to `end`, chunk by chunk, with a word to the log at the end. Raises Stopped and LacunaError.
 
-    Each chunk is a turn of its own in the model's thread, so that a fill need not wait for more than one pass.
+    Each chunk is a turn of its own in the model's thread, so that a fill need not wait for more than one pass. Stopped is raised also
+    where another model takes over between two turns: surprises of two models can't be compared.
     """
 
-    def cut(infiller: Infiller, on_pass: OnPass) -> tuple[Span, ...]:
-        return chunks(document.buffer, document.tree, start, end, infiller)
+    def cut(infiller: Infiller, on_pass: OnPass) -> tuple[Infiller, tuple[Span, ...]]:
+        return infiller, chunks(document.buffer, document.tree, start, end, infiller)
 
     began, count, passes = time.monotonic(), 0, 0
     others = ls.documents.others_of(document)
-    cuts = await ls.inference.run(job, cut)
+    first, cuts = await ls.inference.run(job, cut)
     for number, chunk in enumerate(cuts, 1):
-        scored = await _score(ls, document, chunk, others, job)
+        scored = await _score(ls, document, chunk, others, job, first)
         tokens = within(scored.tokens, start, end)
         count, passes = count + len(tokens), passes + scored.is_new
         on_progress(Progress(passes, count, count * len(cuts) // number))
@@ -71,8 +72,10 @@ async def scored_chunks(
     ls.note(f"{job.kind}: {count} tokens in {passes} passes for {len(cuts)} chunks, {1000 * (time.monotonic() - began):.0f} ms")
 
 
-async def _score(ls: LacunaServer, document: Document, chunk: Span, others: Sequence[OtherFile], job: Job) -> ScoredChunk:
+async def _score(ls: LacunaServer, document: Document, chunk: Span, others: Sequence[OtherFile], job: Job, first: Infiller) -> ScoredChunk:
     def score(infiller: Infiller, on_pass: OnPass) -> ScoredChunk:
+        if infiller is not first:
+            raise Stopped(StopReason.EXCHANGED)
         return ls.surprises.score(document, chunk, infiller, others)
 
     return await ls.inference.run(job, score)

@@ -39,7 +39,7 @@ class NewNames:
         if not _IDENTIFIER.fullmatch(name):
             return f"it is no single name: {name[:40]}"
         if name in language.predefined:
-            return f"{name} means something else in {language.name} already"
+            return f"it means something else in {language.name} already: {name}"
         taken = f"{name} is the name of something else here"
         edits = [Edit(hole.start, hole.end, name) for hole in self._holes]
         source = apply_edits(self._buffer.source, edits)

@@ -11,5 +11,5 @@ def check(candidate: Candidate, surroundings: Surroundings) -> str | None:
     texts: dict[str, str] = {}
     for edit, hole in zip(candidate.edits, surroundings.holes, strict=True):
         if hole.tie is not None and texts.setdefault(hole.tie, edit.text) != edit.text:
-            return f"its layout would differ between the places of {hole.tie}"
+            return f"its layout would differ between the places of one tie: {hole.tie}"
     return None

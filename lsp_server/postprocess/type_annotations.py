@@ -22,7 +22,7 @@ def check(candidate: Candidate, surroundings: Surroundings) -> str | None:
             return f"it is no type: {edit.text.strip()[:40]}"
         lazy = any((node.text or b"").decode("utf-8") in language.lazy_annotations for node in filled.tree.root_node.children)
         for word in () if lazy else unbound(filled.tree, filled.source, start, end):
-            return f"it names {word}, which means nothing here"
+            return f"it names what means nothing here: {word}"
     return None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.context_parts import OF_SHARES, PARTS, Bits, Variant, best_share, draw, projects, summarise
+from benchmarks.context_parts import OF_SHARES, PARTS, Bits, Variant, best_of, draw, projects, summarise
 from engine.errors import LacunaError
 from engine.local import load_infiller
 from export.corpus import split_of
@@ -54,14 +54,14 @@ def test_figures_are_of_bytes_and_paired() -> None:
     assert everything.more_there is None
 
 
-def test_the_share_with_the_fewest_bits_is_chosen() -> None:
-    bits = np.ones((4, len(PARTS) + len(OF_SHARES)))
-    bits[:, len(PARTS) + 2] = 0.5
+def test_the_variant_with_the_fewest_bits_is_chosen() -> None:
+    bits = np.ones((4, 6))
+    bits[:, 4] = 0.5
     bits[:, 0] = 0.1
     found = Bits(np.arange(4), np.ones(4), bits, np.zeros_like(bits, dtype=bool))
-    assert best_share(found, len(PARTS)) == 2
+    assert best_of(found, [3, 4, 5]) == 4
 
 
 def test_every_variant_is_compared_with_one_that_is_there() -> None:
-    for group in (PARTS, OF_SHARES):
+    for group in (PARTS, *OF_SHARES.values()):
         assert {variant.against for variant in group} <= {variant.name for variant in group}

@@ -22,6 +22,8 @@ SCRIPTS = (
     "surprise_map",
     "tied",
     "xlnet_memory",
+    "editor",
+    "inline_threshold",
 )
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.editor_page import configuration
+
 pytestmark = pytest.mark.skipif(shutil.which("nvim") is None, reason="Neovim (nvim) is not installed")
 
-ROOT = Path(__file__).parents[2]
 TEXT = """import csv
 
 
@@ -32,16 +33,9 @@ print(total([]))
 """
 
 
-def configuration() -> str:
-    """The Lua of the page's section on Neovim."""
-    section = (ROOT / "docs" / "editors.md").read_text(encoding="utf-8").partition("\n## Neovim\n")[2]
-    (block,) = re.findall(r"^```lua\n(.*?)^```", section.partition("\n## ")[0], re.MULTILINE | re.DOTALL)
-    return str(block)
-
-
 def play(scenario: str, file: Path, folder: Path) -> dict[str, Any]:
     """Open a file in a Neovim that knows nothing but the page's configuration, and play a scenario of neovim.lua."""
-    (folder / "init.lua").write_text(configuration(), encoding="utf-8")
+    (folder / "init.lua").write_text(configuration("Neovim", "lua"), encoding="utf-8")
     report = folder / "report.json"
     driver = Path(__file__).with_name("neovim.lua")
     homes = {f"XDG_{kind}_HOME": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "STATE", "CACHE")}

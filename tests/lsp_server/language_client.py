@@ -17,6 +17,8 @@ from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 from pygls.protocol import default_converter
 
+from lsp_server.status import STATUS, Status
+
 SERVER = str(Path(sys.executable).with_name("lacuna-lsp"))
 # Far longer than anything takes: only a hang gets there.
 PATIENCE = 60.0
@@ -31,6 +33,7 @@ def capabilities(
     versioned: bool = True,
     progress: bool = True,
     configuration: bool = False,
+    status: bool = False,
     encodings: Sequence[str] | None = None,
 ) -> types.ClientCapabilities:
     """What an able editor says of itself; each argument takes an ability away."""
@@ -51,6 +54,7 @@ def capabilities(
         ),
         window=types.WindowClientCapabilities(work_done_progress=progress),
         general=types.GeneralClientCapabilities(position_encodings=list(encodings) if encodings else None),
+        experimental={"lacunaStatus": True} if status else None,
     )
 
 
@@ -120,6 +124,10 @@ class Editor:
         @self.client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
         def publish_diagnostics(params: types.PublishDiagnosticsParams) -> None:
             self._hear(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS, params)
+
+        @self.client.feature(STATUS)
+        def status(params: Any) -> None:
+            self._hear(STATUS, Status(**params._asdict()))
 
         @self.client.feature(types.PROGRESS)
         def progress(params: types.ProgressParams) -> None:
@@ -272,9 +280,10 @@ async def editor(
     abilities: types.ClientCapabilities | None = None,
     settings: Mapping[str, Any] | None = None,
     folder: Path | None = None,
+    workspace: Sequence[Path] = (),
     tcp: tuple[str, int] | None = None,
 ) -> AsyncIterator[Editor]:
-    """An editor that has started `lacuna-lsp` with `arguments` in `folder`, or found it at `tcp`.
+    """An editor that has started `lacuna-lsp` with `arguments` in `folder`, or found it at `tcp`, and has the folders of `workspace` open.
 
     `settings` go along as initialization options, with a seed where they name none. At the end the server must shut down
     properly, exit with 0 and leave no traceback on stderr.
@@ -290,7 +299,8 @@ async def editor(
         await client.start_tcp(*tcp)
     process = client._server
     complaints = asyncio.create_task(process.stderr.read()) if process is not None and process.stderr is not None else None
-    params = types.InitializeParams(abilities or capabilities(), initialization_options=settings)
+    folders = [types.WorkspaceFolder(path.as_uri(), path.name) for path in workspace]
+    params = types.InitializeParams(abilities or capabilities(), initialization_options=settings, workspace_folders=folders or None)
     async with asyncio.timeout(PATIENCE):
         this.server = await client.initialize_async(params)
         this.unit = str(getattr(this.server.capabilities.position_encoding, "value", this.server.capabilities.position_encoding))

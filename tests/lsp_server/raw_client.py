@@ -24,10 +24,11 @@ def framed(message: object) -> bytes:
 
 @dataclass
 class RawClient:
-    """A running server. It answers nothing that it is asked. `heard` holds all messages so far."""
+    """A running server. It answers nothing that it is asked. `heard` holds all messages so far, `complaints`, in the end, its stderr."""
 
     process: asyncio.subprocess.Process
     heard: list[Message] = field(default_factory=list)
+    complaints: str = ""
     _number: int = 0
 
     def send(self, data: bytes) -> None:
@@ -130,11 +131,12 @@ async def raw_client(*arguments: str, environment: Mapping[str, str] | None = No
     )
     assert process.stderr is not None
     complaints = asyncio.create_task(process.stderr.read())
+    client = RawClient(process)
     try:
-        yield RawClient(process)
+        yield client
     finally:
         with suppress(ProcessLookupError):
             process.kill()
-        log = (await complaints).decode()
+        client.complaints = (await complaints).decode()
         await process.wait()
-    assert "Traceback" not in log, log
+    assert "Traceback" not in client.complaints, client.complaints

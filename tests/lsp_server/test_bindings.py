@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import LacunaError
-from lsp_server.bindings import occurrences
+from lsp_server.bindings import occurrences, unbound
 from lsp_server.edits import Edit, apply_edits
 from lsp_server.syntax import parse
 
@@ -79,6 +79,9 @@ def test_occurrences(sample: str) -> None:
         ("def f[@T](x: T): pass\n", "type parameter"),
         ("@a = 1\nx = = a )\n", "syntax error"),
         ("a = @1\n", "no name at the cursor"),
+        ("a = 1\nb = 6@a\n", "runs into what stands before it"),
+        # The number 6l and a name, to the grammar.
+        ("ines = 1\nb = 6l@ines\n", "runs into what stands before it"),
         ("def f(@a): return a\nf(a=1)\n", "passed to f by its name"),
         ("def f(@a=1): return a\nprint(x.f(b, a=1))\n", "passed to f by its name"),
         ("class K:\n    def __init__(self, a): self.a = @a\nK(1).b(K(a=2))\n", "passed to K by its name"),
@@ -91,6 +94,14 @@ def test_what_is_refused(sample: str, message: str) -> None:
     assert tree is not None
     with pytest.raises(LacunaError, match=message):
         occurrences(tree, source, offset)
+
+
+@pytest.mark.parametrize(("sample", "expected"), [("print(b)\n", ("b",)), ("print(6b)\n", ()), ("for in b:\n    pass\n", ("b",))])
+def test_names_that_nothing_binds_are_looked_for_among_whole_words(sample: str, expected: tuple[str, ...]) -> None:
+    source = sample.encode()
+    tree = parse(source, "python")
+    assert tree is not None
+    assert unbound(tree, source, 0, len(source)) == expected
 
 
 FILES = [Path(__file__).parents[2] / name for name in ("lsp_server/holes.py", "lsp_server/scoring.py", "engine/local.py")]

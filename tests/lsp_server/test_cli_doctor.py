@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from engine.infiller import Infiller
 from lsp_server.cli import main
+from lsp_server.languages import grammar_of
+from lsp_server.settings_file import NAME
 
 
 def test_a_sound_installation(capsys: pytest.CaptureFixture[str], infiller: Infiller) -> None:
@@ -20,14 +23,55 @@ def test_a_sound_installation(capsys: pytest.CaptureFixture[str], infiller: Infi
     assert report["model"]["name"] == infiller.model_name
     assert report["model"]["parameters"] > 0
     assert Path(report["model"]["folder"]).is_dir()
-    assert report["self_check"]["elapsed_ms"] > 0
+    assert report["self_check"]["elapsed_ms"] > 0 and report["self_check"]["text"]
+    assert 1 <= report["model"]["threads"] <= report["cores"]
+    assert set(report["grammars"]) >= {"python", "javascript", "typescript", "go", "rust", "java", "c", "cpp"}
+    assert report["grammars"]["python"] == report["versions"]["tree-sitter-python"]
+    assert report["settings"] == {}
     assert report["problems"] == []
 
 
 def test_its_text(capsys: pytest.CaptureFixture[str], infiller: Infiller) -> None:
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert infiller.model_name in out and "self-check elapsed_ms" in out and out.endswith("all is well\n")
+    assert infiller.model_name in out and out.endswith("all is well\n")
+    for name in ("self-check elapsed_ms", "grammar python", "settings file", "cores", "model threads"):
+        assert f"\n{name} " in out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems don't tell")
+def test_the_memory_that_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    memory = json.loads(capsys.readouterr().out)["memory"]
+    # Part of what the model takes may have been left over from another one.
+    assert 20 < memory["resident_mb"] < 5_000 and memory["model_mb"] < memory["resident_mb"]
+    assert main(["doctor"]) == 0
+    assert "\nmemory resident_mb    " in capsys.readouterr().out
+
+
+def test_the_settings_of_the_current_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = tmp_path / "package"
+    inner.mkdir()
+    monkeypatch.chdir(inner)
+    path = tmp_path / NAME
+    path.write_text("topP = 0.5\nseed = 7000\n")
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["settings"] == {"file": str(path), "topP": 0.5, "seed": 7000}
+    path.write_text("topP = 0.5\nseed = -7\n")
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert f"broken: {path}:2: seed must be a whole number from 0 to " in out and "settings topP         0.5\n" in out
+
+
+def test_a_language_without_its_grammar_is_no_finding(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from lsp_server.cli import doctor
+
+    monkeypatch.setattr(doctor, "grammar_of", lambda language: None if language == "go" else grammar_of(language))
+    assert main(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["grammars"]["go"] is None and report["grammars"]["python"]
+    assert main(["doctor"]) == 0
+    assert "grammar go            none, so it is plain text; pip install lacuna-lsp[languages] brings them all\n" in capsys.readouterr().out
 
 
 def test_a_missing_model_is_a_finding(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -120,11 +120,11 @@ UNSOUND_TYPES = {
     "0": "no type",
     "[int]": "no type",
     "f(x)": "no type",
-    "List[int]": "names List,",
-    "Later": "names Later,",  # bound only later
-    "Box": "names Box,",  # bound once the class is over
-    "other.Thing": "names other,",
-    "list[Unknown]": "names Unknown,",
+    "List[int]": "means nothing here: List",
+    "Later": "means nothing here: Later",  # bound only later
+    "Box": "means nothing here: Box",  # bound once the class is over
+    "other.Thing": "means nothing here: other",
+    "list[Unknown]": "means nothing here: Unknown",
 }
 
 

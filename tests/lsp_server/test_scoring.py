@@ -12,7 +12,7 @@ from engine.results import Progress, TokenScore
 from lsp_server.buffer import Buffer
 from lsp_server.context import passage_for
 from lsp_server.holes import hole_from_range
-from lsp_server.scoring import RangeScore, expected_text, placed, range_at, score_range
+from lsp_server.scoring import RangeScore, budget_of, expected_text, placed, range_at, score_range
 from lsp_server.syntax import parse
 from tests.lsp_server.narrowed import Narrowed
 
@@ -64,8 +64,11 @@ def test_line_ends_make_no_difference(infiller: Infiller) -> None:
 def test_it_is_what_the_engine_says(infiller: Infiller) -> None:
     buffer, start = buffer_of(), TEXT.encode().index(b"result += ")
     end = start + len("result += order.price")
-    hole = hole_from_range(buffer, start, end)
-    direct = infiller.score(passage_for(buffer, None, (hole,), infiller), ("result += order.price",))
+    text = "result += order.price"
+    tokens = infiller.count_tokens(text)
+    hole = hole_from_range(buffer, start, end, budget_of(tokens, infiller))
+    assert tokens < hole.budget <= 2 * tokens + 4
+    direct = infiller.score(passage_for(buffer, None, (hole,), infiller), (text,))
     assert score(infiller, TEXT, start, end).logprob == pytest.approx(direct.logprob, abs=1e-4)
 
 
@@ -148,7 +151,7 @@ def test_the_models_own_text(infiller: Infiller) -> None:
     assert first.logprob <= 0 and first.tokens >= 1
     # Scored where it was written it has the same likelihood, as long as it is tokenised the same way.
     if first.complete and first.text:
-        hole = hole_from_range(buffer, start, start + 5)
+        hole = hole_from_range(buffer, start, start + 5, budget_of(infiller.count_tokens("price"), infiller))
         direct = infiller.score(passage_for(buffer, None, (hole,), infiller), (first.text,))
         if direct.tokens == first.tokens:
             assert direct.logprob == pytest.approx(first.logprob, abs=1e-3)

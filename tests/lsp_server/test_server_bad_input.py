@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import pytest
-from lsprotocol.types import ErrorCodes
+from lsprotocol.types import ErrorCodes, LSPErrorCodes
 
 from tests.lsp_server.raw_client import URI, Message, RawClient, framed, raw_client
 from tests.lsp_server.sample_code import ENDLESS, HOLE, ONE_HOLE
@@ -148,6 +148,32 @@ async def test_positions_past_the_end() -> None:
         assert "Fill all 2 holes in this file" in await client.titles(0, 0)
 
 
+async def test_changes_that_contradict_the_text() -> None:
+    async with raw_client() as client:
+        await client.initialize()
+        client.open("x = ___\ny = 2\n")
+        # What ends before it starts means what lies between, as in other servers' and editors' text libraries.
+        client.change((0, 7), (0, 4), "1")
+        assert "Fill this hole" not in await client.titles(0, 4)
+        client.change((1, 5), (1, 4), "___", version=3)
+        assert "Fill this hole" in await client.titles(1, 4)
+        # Past a line's end is that end, past the last line the end of the text; half a character is none.
+        client.change((1, 900), (1, 999), " + 1", version=4)
+        client.change((77, 3), (99, 0), "é😀 = ___", version=5)
+        assert "Fill all 2 holes in this file" in await client.titles(0, 0)
+        client.change((2, 2), (2, 2), "", version=6)
+        # Messages come in order, so what has an older version is still the newest change.
+        client.change((0, 0), (2, 0), "", version=1)
+        assert "Fill this hole" in await client.titles(0, 6) and "Fill all 2 holes in this file" not in await client.titles(0, 0)
+        # Nothing is computed for a version that the server doesn't have.
+        for version in (0, 2):
+            stale = client.ask("lacuna/fill", {"textDocument": {"uri": URI}, "version": version})
+            assert code(await client.answer(stale)) == LSPErrorCodes.ContentModified
+        whole = {"textDocument": {"uri": URI, "version": 2}, "contentChanges": [{"text": "z = ___"}, {"text": ONE_HOLE}]}
+        client.notify("textDocument/didChange", whole)
+        assert "Fill this hole" in await client.titles(HOLE_LINE, HOLE_CHARACTER)
+
+
 async def test_a_change_that_cannot_be_read_costs_the_document_and_no_other() -> None:
     async with raw_client() as client:
         await client.initialize()
@@ -207,6 +233,39 @@ async def test_two_hundred_open_files() -> None:
         assert "Fill this hole" in await client.titles(HOLE_LINE, HOLE_CHARACTER, uri="file:///project/199.py")
         # 10 kB of text each, its tree a few times that.
         assert resident_megabytes(client.process.pid) - before < 400
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_a_file_of_fifty_megabytes_is_served_as_plain_text() -> None:
+    block = "".join(f"def function_{number}(first, second):\n    return first * {number} + second\n\n\n" for number in range(1000))
+    blocks = 50 * 1024 * 1024 // len(block)
+    text = block * (blocks // 2) + ONE_HOLE + block * (blocks // 2)
+    line = 4000 * (blocks // 2) + HOLE_LINE
+    assert len(text) > 49 * 1024 * 1024
+    async with raw_client() as client:
+        await client.initialize(initializationOptions={"seed": 1, "inlineDelayMs": 0, "maxTokens": 8, "temperature": 0.6})
+        await works(client)
+        before, began = resident_megabytes(client.process.pid), time.monotonic()
+        large = "file:///project/large.py"
+        client.open(text, uri=large)
+        assert "Fill this hole" in await client.titles(line, HOLE_CHARACTER, uri=large)
+        place = {"textDocument": {"uri": large}, "position": {"line": line, "character": HOLE_CHARACTER}}
+        assert "write" in str(await client.result("textDocument/hover", place))
+        assert "log-likelihood" in str(await client.result("textDocument/hover", {**place, "position": {"line": line, "character": 8}}))
+        assert (await client.result("lacuna/fill", {"textDocument": {"uri": large}}))["alternatives"]
+        inline = {**place, "position": {"line": line - 2, "character": 14}, "context": {"triggerKind": 1}}
+        await client.result("textDocument/inlineCompletion", inline)
+        # Seconds, on a machine that is busy with other things: to read the message is most of it.
+        assert time.monotonic() - began < 30
+        # The message and its parts, which go again, the text, and the places of its lines. A tree would take 2 GB.
+        assert resident_megabytes(client.process.pid) - before < 700
+        # Typing at the hole.
+        began = time.monotonic()
+        for number in range(20):
+            client.change((line, 8 + number), (line, 8 + number), "x", version=number + 2, uri=large)
+            assert "Fill this hole" in await client.titles(line, HOLE_CHARACTER + 1 + number, uri=large)
+        assert time.monotonic() - began < 20
+        assert await client.leave() == 0
 
 
 @pytest.mark.parametrize("how", ["shutdown", "closed input"])

@@ -118,3 +118,106 @@ async def test_a_broken_model_gives_its_reason_to_every_job_until_another_is_loa
     inference.load()
     assert await inference.run(inference.new_job("fill", URI), lambda i, p: "filled") == "filled"
     inference.close()
+
+
+async def until_state(inference: Inference, state: str) -> None:
+    reached = asyncio.Event()
+    inference.on_change = lambda: reached.set() if inference.state == state else None
+    inference.on_change()
+    async with asyncio.timeout(10):
+        await reached.wait()
+
+
+async def let_pass(seconds: float) -> None:
+    """Let the timers of the next `seconds` go off; those that were set before for the same time do so first."""
+    over = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, over.set)
+    await over.wait()
+
+
+async def test_a_model_is_unloaded_when_it_is_idle_and_not_in_the_middle_of_a_job(inference: Inference) -> None:
+    gate = threading.Event()
+    inference.idle_seconds = 0.02
+    job = asyncio.create_task(inference.run(inference.new_job("fill", URI), lambda i, p: pass_until(gate, i, p)))
+    await let_pass(0.1)
+    assert inference.busy and inference.ready
+    gate.set()
+    assert await job == "done"
+    await until_state(inference, "unloaded")
+    assert inference.infiller is None
+    # A change of its folder is no reason to load it before anybody needs it.
+    inference.renew()
+    assert inference.state == "unloaded"
+    assert await inference.run(inference.new_job("fill", URI), lambda i, p: "again") == "again"
+    # 0 is for ever.
+    inference.idle_seconds = 0
+    await let_pass(0.05)
+    assert inference.ready
+
+
+async def test_a_model_that_could_not_be_renewed_is_not_unloaded() -> None:
+    broken = False
+
+    def load_or_refuse(folder: Path | None) -> Infiller:
+        if broken:
+            raise ModelError("it is truncated")
+        return MODEL
+
+    inference = Inference(load_or_refuse)
+    assert await inference.run(inference.new_job("fill", URI), lambda i, p: "filled") == "filled"
+    broken = True
+    with pytest.raises(ModelError):
+        await inference.load()
+    inference.idle_seconds = 0.02
+    assert await inference.run(inference.new_job("fill", URI), lambda i, p: "still there") == "still there"
+    await let_pass(0.05)
+    # There is no other any more.
+    assert inference.state == "ready" and str(inference.failure) == "it is truncated"
+    broken = False
+    inference.renew()
+    await until_state(inference, "unloaded")
+    inference.close()
+
+
+async def test_of_two_loads_the_later_one_counts() -> None:
+    gate, loaded = threading.Event(), []
+
+    def load_slowly(folder: Path | None) -> Infiller:
+        assert gate.wait(10)
+        loaded.append(folder)
+        return MODEL
+
+    inference = Inference(load_slowly)
+    inference.folder = Path("one")
+    first = inference.load()
+    inference.folder = Path("two")
+    second = inference.load()
+    gate.set()
+    assert await second is MODEL
+    assert first.cancelled() and loaded[-1] == Path("two")
+    inference.close()
+
+
+async def test_another_model_takes_over_between_two_jobs() -> None:
+    old, new = cast(Infiller, object()), cast(Infiller, object())
+    models, gate, order = iter([old, new]), threading.Event(), []
+    inference = Inference(lambda folder: next(models))
+
+    def work(infiller: Infiller, on_pass: OnPass) -> None:
+        order.append(infiller)
+        pass_until(gate, infiller, on_pass)
+        order.append(infiller)
+
+    await inference.load()
+    running = asyncio.create_task(inference.run(inference.new_job("fill", URI), work))
+    await asyncio.sleep(0)
+    renewal = inference.load()
+    # Loaded, it waits for the model's thread.
+    await asyncio.wrap_future(inference._loader.submit(lambda: None))
+    assert inference.infiller is old and inference.state == "working"
+    gate.set()
+    await running
+    assert await renewal is new
+    await inference.run(inference.new_job("fill", URI), work)
+    assert order == [old, old, new, new]
+    inference.close()

@@ -346,6 +346,13 @@ async def test_while_the_model_is_loading_nothing_comes_and_nothing_waits() -> N
         assert texts(await ask(ed, document)) == ["items)"]
 
 
+async def test_who_asks_waits_for_the_model() -> None:
+    async with editor(settings=AT_ONCE) as ed:
+        document = ed.open(SURE)
+        assert "items)" in texts(await ask(ed, document, trigger=INVOKED))
+        assert not any("still loading" in message for message in log(ed))
+
+
 async def test_a_model_that_can_t_be_used_is_told_in_the_log_alone() -> None:
     async with editor("--model", "nowhere", settings=AT_ONCE) as ed:
         document = ed.open(SURE)

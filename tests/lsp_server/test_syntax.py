@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,7 +46,21 @@ def test_no_grammar_no_tree() -> None:
 
 def test_parsing_gives_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(syntax, "PARSE_SECONDS", -1.0)
-    assert parse(b"a b ) c ( [ } " * 20_000, "python") is None
+    assert parse(b"a b ) c ( [ } " * 100_000, "python") is None
+
+
+def test_what_was_parsed_is_let_go() -> None:
+    source = b"x = 1\n" * 2000
+    tree = python_tree(source)
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            after = source[:6] + b"y" * number + source[6:]
+            parse_again(after, edited(tree, source, 6, 6, after))
+            del after
+        assert tracemalloc.get_traced_memory()[0] < len(source)
+    finally:
+        tracemalloc.stop()
 
 
 def test_count_errors() -> None:
