@@ -237,6 +237,19 @@ def test_a_model_swapped_meanwhile_is_refused(folder: Path, monkeypatch: pytest.
     refused(folder, "was changed while it was exported")
 
 
+def test_a_place_that_can_t_be_written_is_refused(folder: Path) -> None:
+    (folder.parent / "file").write_bytes(b"")
+    with pytest.raises(LacunaError, match=r"ours can't be written \("):
+        export_xlnet(folder, folder.parent / "file" / "ours", "tiny")
+
+
+def test_a_folder_of_something_else_is_left_alone(folder: Path) -> None:
+    before = sorted(folder.iterdir())
+    with pytest.raises(LacunaError, match="is no model folder"):
+        export_xlnet(folder, folder, "tiny")
+    assert sorted(folder.iterdir()) == before
+
+
 def test_a_graph_that_differs_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = xlnet_to_onnx
     monkeypatch.setattr(
