@@ -40,7 +40,8 @@ check: $(VENV)/.dev check-client
 check-client:
 	@if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null; then \
 		cd vscode-client && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund; } \
-			&& npm run --silent check && npm test --silent; \
+			&& npm run --silent check && NODE_OPTIONS=--test-reporter=dot npm test --silent \
+			&& node_modules/.bin/prettier --check --config .prettierrc.json '../tests/e2e/vscode/**/*.{mjs,cjs}'; \
 	else \
 		echo "left out: the checks of vscode-client, which need Node.js 20 or newer with npm"; \
 	fi

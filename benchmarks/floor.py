@@ -18,6 +18,7 @@ from export.model import ModelConfig
 from export.quantise import BLOCK, quantise
 
 _WEIGHT_BYTES = {"float32": 4.0, "int8": 1 + 4 / BLOCK}  # a block of 8-bit weights has a float32 scale
+PRECISIONS = tuple(_WEIGHT_BYTES)  # whose floor is known
 _CACHE_BYTES = {"float32": 4, "int8": 2}
 _INNER, _OUTER = 256, 704  # of a weight that stays in a core's own cache, in either precision
 _PRODUCTS = 32

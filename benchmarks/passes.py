@@ -22,9 +22,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchmarks import report
-from benchmarks.floor import Work, multiplying, reading, work_of
+from benchmarks.floor import PRECISIONS, Work, multiplying, reading, work_of
 from benchmarks.random_model import write_random_model
-from benchmarks.torch_twin import load_twin
 from engine.errors import ModelError
 from engine.local import DEFAULT_MODEL
 from engine.manifest import checked_file, load_manifest
@@ -32,6 +31,7 @@ from engine.model import Rows
 from engine.onnx_model import OnnxModel, OnnxState
 from export.model import AsArm
 from export.recipes import load_recipe
+from export.torch_twin import load_twin
 
 RECIPES = Path(__file__).parent.parent / "export" / "recipe_files"
 TORCH = "torch eager"
@@ -110,7 +110,7 @@ class Subject:
 def load_subject(folder: Path) -> Subject:
     manifest = load_manifest(folder)
     twin = load_twin(checked_file(folder, manifest.graphs["float32"]), manifest)
-    graphs = {precision: OnnxModel(folder, manifest, precision, threads=1) for precision in manifest.graphs}
+    graphs = {precision: OnnxModel(folder, manifest, precision, threads=1) for precision in manifest.graphs if precision in PRECISIONS}
     return Subject(manifest.name, manifest.parameters, graphs, twin)
 
 

@@ -35,5 +35,5 @@ def write_random_model(recipe: Recipe, like: Path, out: Path, window: int) -> Pa
         torch.save({"recipe": wide, "model": AsArm(recipe.model).state_dict()}, run / CHECKPOINT)
         if old.draft_head is not None:
             torch.save({"head": DraftHead(recipe.model).state_dict(), "tokens": 1}, run / DRAFT_HEAD)
-        export_model(run, out, f"{recipe.name} of random weights", {}, {}, int8=True)
+        export_model(run, out, f"{recipe.name} of random weights", {}, {}, ("float32", "int8"))
     return out

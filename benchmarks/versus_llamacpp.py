@@ -26,7 +26,6 @@ from benchmarks.intervals import FloatArray, Interval, bootstrap
 from benchmarks.random_model import write_random_model
 from benchmarks.sized_passages import Cutter, Size
 from benchmarks.timing import interleave
-from benchmarks.torch_twin import load_twin
 from benchmarks.widened import widen
 from engine.decoders import DECODERS, slots_of_prompt
 from engine.decoders.base import prefill
@@ -43,6 +42,7 @@ from engine.sampling import Sampler
 from engine.text import Text
 from export.model import ModelConfig
 from export.recipes import load_recipe
+from export.torch_twin import load_twin
 
 WINDOW = 2048
 RIVALS = ("q8_0", "f32")

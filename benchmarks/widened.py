@@ -6,17 +6,14 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from engine.manifest import MANIFEST, FileEntry, load_manifest
+from engine.manifest import MANIFEST, load_manifest
 
 
 def widen(folder: Path, out: Path, window: int) -> Path:
     """A copy of the model `folder` whose manifest allows passages of `window` rows. Past its own window its fills are poorer."""
     manifest = load_manifest(folder)
     out.mkdir()
-    entries: list[FileEntry] = [manifest.tokenizer, *manifest.graphs.values()]
-    if manifest.draft_head is not None:
-        entries.append(manifest.draft_head)
-    for entry in entries:
+    for entry in manifest.files:
         shutil.copyfile(folder / entry.file, out / entry.file)
     wide = dataclasses.replace(manifest, window=window, longest_position=max(window, manifest.longest_position))
     (out / MANIFEST).write_text(wide.as_json(), encoding="utf-8")

@@ -44,11 +44,12 @@ class LocalInfiller:
     `prompts` are those of earlier requests; a new PromptCache in their place forgets them.
     """
 
-    def __init__(self, folder: Path, precision: str = "float32") -> None:
+    def __init__(self, folder: Path, precision: str | None = None) -> None:
         self.folder = folder
         self.manifest: Manifest = load_manifest(folder)
         self.text = (SentencePieceText if self._words_have_spaces else Text)(folder, self.manifest)
-        self.model = OnnxModel(folder, self.manifest, precision)
+        self.precision = precision or self.manifest.default_precision
+        self.model = OnnxModel(folder, self.manifest, self.precision)
         self.prompts = PromptCache()
 
     @property
@@ -335,6 +336,7 @@ class _Tally:
         self.tokens += sum(len(drawn.tokens) for drawn in draws)
 
 
-def load_infiller(folder: Path | None = None, precision: str = "float32") -> LocalInfiller:
-    """Load a model folder in a precision that its manifest names; None is the default model inside the package. Raises ModelError."""
+def load_infiller(folder: Path | None = None, precision: str | None = None) -> LocalInfiller:
+    """Load a model folder, None being the default model inside the package, in a precision that its manifest names, None being the
+    first. Raises ModelError."""
     return LocalInfiller(DEFAULT_MODEL if folder is None else folder, precision)

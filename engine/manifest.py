@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +21,32 @@ TWO_STREAM = "xlnet"  # the architecture whose slot rows run through all layers,
 
 @dataclass(frozen=True)
 class FileEntry:
-    """A file in the model folder, by name, with the SHA-256 of its bytes in hexadecimal."""
+    """A file in the model folder, by name, with the SHA-256 of its bytes in hexadecimal. `data` is the file with a graph's
+    weights where these are too large to lie in the graph itself, else None."""
 
     file: str
     sha256: str
+    data: FileEntry | None = None
+
+    @property
+    def files(self) -> list[FileEntry]:
+        """This one, and its data where it has some."""
+        return [self] if self.data is None else [self, self.data]
 
 
 @dataclass(frozen=True)
 class Manifest:
     """What an exported model promises. `window` is the most rows of a sequence it was trained on.
 
-    `graphs` maps a precision ("float32", "int8") to its ONNX file; `draft_head` is the graph of one, or None.
+    `graphs` maps a precision ("float32", "float16", "int8", "int4") to its ONNX file; the first is the one that is run where no
+    other is asked for. `draft_head` is the graph of one, or None.
     `prompt_visibility` "causal": each prompt row sees those before it in sigma; "bidirectional": each sees all of them.
     `prompt_order` is the order of prompt pieces in sigma. `corpus` and `evaluation` are for people.
 
     What a manifest may leave out: `barred` are tokens that never stand in a hole, beside the marks. `tokenization` "byte-level":
     every text comes back unchanged; "sentencepiece": words with their space before them, and `text_changes` says what does not come
     back. `hole_lengths` "marked": a fill ends with `<eoh>`; "compared": the model has no such mark, and the length of a hole is
-    found by comparing likelihoods (`engine.lengths`).
+    found by comparing likelihoods (`engine.lengths`). `made_with`: opset, versions and the weights' hash, for people.
     """
 
     format_version: int
@@ -64,6 +72,17 @@ class Manifest:
     tokenization: str = "byte-level"
     text_changes: str = ""
     hole_lengths: str = "marked"
+    made_with: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def default_precision(self) -> str:
+        return next(iter(self.graphs))
+
+    @property
+    def files(self) -> list[FileEntry]:
+        """All files of the folder but the manifest."""
+        entries = [self.tokenizer, *self.graphs.values(), *([self.draft_head] if self.draft_head else [])]
+        return [file for entry in entries for file in entry.files]
 
     @property
     def cached_layers(self) -> int:
@@ -78,6 +97,11 @@ class Manifest:
 
     def as_json(self) -> str:
         raw = asdict(self)
+        for entry in (raw["tokenizer"], *raw["graphs"].values(), *([raw["draft_head"]] if self.draft_head else [])):
+            if entry["data"] is None:  # as of nearly all
+                del entry["data"]
+            else:
+                del entry["data"]["data"]
         raw["special_ids"] = {name: None if each == NO_MARK else each for name, each in raw["special_ids"].items()}
         return json.dumps(raw, indent=1) + "\n"
 
@@ -110,11 +134,16 @@ class _Checker:
         return ModelError(f"{self.path}: {field} {problem}; export the model again")
 
     def manifest(self, raw: dict[str, Any]) -> Manifest:
-        names = [field.name for field in fields(Manifest)]
-        for field in fields(Manifest):
-            if field.name not in raw and field.default is MISSING:
-                raise self.refuse(field.name, "is missing")
-        raw = {**{field.name: field.default for field in fields(Manifest) if field.default is not MISSING}, **raw}
+        defaults = {
+            each.name: each.default if each.default_factory is MISSING else each.default_factory()
+            for each in fields(Manifest)
+            if each.default is not MISSING or each.default_factory is not MISSING
+        }
+        names = [each.name for each in fields(Manifest)]
+        for name in names:
+            if name not in raw and name not in defaults:
+                raise self.refuse(name, "is missing")
+        raw = defaults | raw
         for name in raw:
             if name not in names:
                 raise self.refuse(name, "is unknown")
@@ -135,7 +164,7 @@ class _Checker:
                 raise self.refuse(name, f"is {raw[name]!r}, which this Lacuna doesn't know")
         if not isinstance(raw["text_changes"], str):
             raise self.refuse("text_changes", f"must be a text, not {raw['text_changes']!r}")
-        for name in ("special_ids", "graphs", "corpus", "evaluation"):
+        for name in ("special_ids", "graphs", "corpus", "evaluation", "made_with"):
             if not isinstance(raw[name], dict):
                 raise self.refuse(name, "must be an object")
         if not raw["graphs"]:
@@ -176,11 +205,13 @@ class _Checker:
         return tuple(raw)
 
     def file(self, field: str, raw: object) -> FileEntry:
-        if not isinstance(raw, dict) or set(raw) != {"file", "sha256"} or not all(isinstance(value, str) for value in raw.values()):
+        texts = {name: value for name, value in raw.items() if name != "data"} if isinstance(raw, dict) else {}
+        if set(texts) != {"file", "sha256"} or not all(isinstance(value, str) for value in texts.values()):
             raise self.refuse(field, 'must be an object with the texts "file" and "sha256"')
-        if raw["file"] in ("", "..") or Path(raw["file"]).name != raw["file"]:
-            raise self.refuse(field, f"names the file {raw['file']!r}, which must lie in the model folder itself")
-        return FileEntry(**raw)
+        if texts["file"] in ("", "..") or Path(texts["file"]).name != texts["file"]:
+            raise self.refuse(field, f"names the file {texts['file']!r}, which must lie in the model folder itself")
+        data = raw.get("data") if isinstance(raw, dict) else None
+        return FileEntry(**texts, data=None if data is None else self.file(f"{field}.data", data))
 
 
 def sha256_of(path: Path) -> str:
@@ -192,7 +223,9 @@ def sha256_of(path: Path) -> str:
 
 
 def checked_file(folder: Path, entry: FileEntry) -> Path:
-    """The entry's path, once its bytes are known to be those the manifest names. Raises ModelError otherwise."""
+    """The entry's path, once its bytes, and those of its data, are known to be those the manifest names. Raises ModelError otherwise."""
+    if entry.data is not None:
+        checked_file(folder, entry.data)
     path = folder / entry.file
     try:
         digest = sha256_of(path)

@@ -33,10 +33,11 @@ CacheArray = NDArray[np.floating[Any]]
 
 
 class OnnxModel:
-    """Loads one precision of a model folder, to run on so many threads; 0: on one, or on all cores where decoding passes are
-    seen to be clearly faster so. Raises ModelError when the graph breaks the manifest's promises."""
+    """Loads one precision of a model folder, None being the manifest's first, to run on so many threads; 0: on one, or on all cores
+    where decoding passes are seen to be clearly faster so. Raises ModelError when the graph breaks the manifest's promises."""
 
-    def __init__(self, folder: Path, manifest: Manifest, precision: str = "float32", threads: int = 0) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, precision: str | None = None, threads: int = 0) -> None:
+        precision = precision or manifest.default_precision
         if precision not in manifest.graphs:
             raise ModelError(f"{folder} has no {precision} graph, only {', '.join(manifest.graphs)}; choose one of these")
         path = checked_file(folder, manifest.graphs[precision])

@@ -6,6 +6,8 @@ to convert the mask again: 300 nodes where 200 do. `docs/performance.md` has the
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import helper
@@ -13,26 +15,28 @@ from onnx import helper
 from export.graph_builder import GraphBuilder
 from export.model import AsArm
 
-# Added to the scores of what a row may not see. Not -inf: a padding row that sees nothing must not become NaN.
-_HIDDEN = np.float32(-1e30)
+# Added to the scores of what a row may not see. Not -inf: a padding row that sees nothing must not become NaN. Scores of
+# normalised queries and keys are far smaller, so that float16 has room for the sum.
+_HIDDEN = {"float32": -1e30, "float16": -6e4}
 _FLOAT, _HALF, _INT, _BOOL = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
 
 
-def to_onnx(model: AsArm, *, half_caches: bool = False) -> onnx.ModelProto:
+def to_onnx(model: AsArm, *, half_caches: bool = False, half: bool = False) -> onnx.ModelProto:
     """The float32 graph, all sizes but the model's own left open. Inputs and outputs are those of `AsArm.forward`.
 
     Weights keep torch's names, transposed where they are linear maps; queries', keys' and values' stand side by side in
     one. With `half_caches` past and new keys and values are float16 and attention still float32: half the bytes to read.
+    With `half` weights, caches and arithmetic are float16, but for the rotary angles; logits and states come out as float32.
     """
-    return _AsArmBuilder(model, half_caches).graph()
+    return _AsArmBuilder(model, half_caches, np.dtype(np.float16 if half else np.float32)).graph()
 
 
 class _AsArmBuilder(GraphBuilder):
-    def __init__(self, model: AsArm, half_caches: bool) -> None:
-        super().__init__({name: each.detach().numpy() for name, each in model.named_parameters()})
+    def __init__(self, model: AsArm, half_caches: bool, kind: np.dtype[np.floating[Any]]) -> None:
+        super().__init__({name: each.detach().numpy().astype(kind) for name, each in model.named_parameters()})
         self.as_arm = model
         self.config = model.config
-        self.half = half_caches
+        self.half_caches = half_caches or kind == np.float16
         self.caches = 0
 
     def graph(self) -> onnx.ModelProto:
@@ -66,18 +70,24 @@ class _AsArmBuilder(GraphBuilder):
         angles, mask = self.rotary("slot_targets"), self.mask("slot_visibility")
         y = self.op("Add", y, self.attention(query, "head.attention", angles, keys, values, mask))
         y = self.op("Add", y, self.feed_forward(self.norm(y, "head.feed_forward_norm"), "head.feed_forward"))
-        return self.norm(y, "head.out_norm", out="states")
+        return self.as_float("states", lambda out: self.norm(y, "head.out_norm", out=out))
 
     def rotary(self, positions: str) -> tuple[str, str]:
         """Positions `[B, R]` to cosines and sines `[B, R, D/2]`."""
         places = self.op("Unsqueeze", self.op("Cast", positions, to=_FLOAT), self.constant("last_axis", np.array([-1])))
         angles = self.op("Mul", places, self.constant("inverse", self.as_arm.rotary.inverse.numpy()))
-        return self.op("Cos", angles), self.op("Sin", angles)
+        return self.narrowed(self.op("Cos", angles)), self.narrowed(self.op("Sin", angles))
+
+    def narrowed(self, x: str) -> str:
+        """float32, in which angles of far positions are exact enough, to the type that the graph computes in."""
+        return x if self.type == np.float32 else self.op("Cast", x, to=_HALF)
 
     def mask(self, visibility: str) -> str:
         """Visibility `[B, R, K]` to what is added to scores, `[B, 1, R, K]`: once, for all layers."""
         seen = self.op("Unsqueeze", visibility, self.constant("heads_axis", np.array([1])))
-        return self.op("Where", seen, self.constant("shown", np.float32(0)), self.constant("hidden", _HIDDEN))
+        return self.op(
+            "Where", seen, self.constant("shown", self.type.type(0)), self.constant("hidden", self.type.type(_HIDDEN[self.type.name]))
+        )
 
     def keys_values(self, key: str, value: str, name: str, angles: tuple[str, str]) -> tuple[str, str]:
         """Products `[B, C, width]` to all keys and values, past and new, `[B, H, P + C, D]`."""
@@ -87,7 +97,7 @@ class _AsArmBuilder(GraphBuilder):
     def cached(self, rows: str) -> str:
         past, new = f"past_{self.caches}", f"new_{self.caches}"
         self.caches += 1
-        if not self.half:
+        if self.half_caches == (self.type == np.float16):
             self.op("Identity", rows, out=new)
             return self.op("Concat", past, rows, axis=2)
         self.op("Cast", rows, out=new, to=_HALF)
@@ -127,4 +137,4 @@ class _AsArmBuilder(GraphBuilder):
 
     def cache(self, name: str, rows: str) -> onnx.ValueInfoProto:
         shape: list[str | int | None] = ["batch", self.config.heads, rows, self.config.head_size]
-        return helper.make_tensor_value_info(name, _HALF if self.half else _FLOAT, shape)
+        return helper.make_tensor_value_info(name, _HALF if self.half_caches else _FLOAT, shape)

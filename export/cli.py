@@ -16,17 +16,21 @@ from engine.errors import LacunaError
 from engine.manifest import MANIFEST, load_manifest
 from export.holes import DEFAULT_MIX, KINDS, HoledText, make_holes, only
 
+FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 RECIPES = Path(__file__).parent / "recipe_files"
+PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8", "int4": "int4"}
+AUTO = "auto"
 _EXTRA = ("torch", "onnx", "onnxscript", "safetensors", "tqdm", "matplotlib", "rensa")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Returns its exit code: 0 done, 2 bad input, 130 interrupted."""
+    """Run a command. Returns its exit code: 0 done, 1 a check failed, 2 bad input, 130 interrupted."""
     arguments = _parser().parse_args(argv)
+    code: int | None = None
     try:
-        arguments.run(arguments)
+        code = arguments.run(arguments)
         sys.stdout.flush()
     except LacunaError as error:
         print(f"lacuna-export: {error}", file=sys.stderr)
@@ -42,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader, `head` say, has seen enough; what is still buffered must not be tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    return code or 0
 
 
 def find_recipe(name: str) -> Path:
@@ -133,31 +137,55 @@ def _onnx(arguments: argparse.Namespace) -> None:
         return
     if arguments.tokenizer or arguments.code_whitespace:
         raise LacunaError("--tokenizer and --code-whitespace are for Hugging Face XLNet folders; a run has a tokenizer of its own")
-    from export.compare_precisions import as_table, compare_precisions
+    from export.compare_precisions import MOST_LOSS, compare_precisions
     from export.corpus_summary import summarise
-    from export.onnx_graph import export_model
+    from export.onnx_graph import EXACT, built_model
 
-    out: Path = arguments.out
+    names: list[str] = list(dict.fromkeys(arguments.precision or ["fp32"]))
+    automatic = names == [AUTO]
+    if AUTO in names and not automatic:
+        raise LacunaError(f"--precision {AUTO} makes its own choice; name it alone")
+    asked = list(PRECISIONS.values()) if automatic else [PRECISIONS[name] for name in names]
     summary = summarise(arguments.corpus) if arguments.corpus else {}
-    name = arguments.name or arguments.run_folder.resolve().name
-    exported = export_model(arguments.run_folder, out, name, summary, {}, int8=arguments.int8)
-    size = sum((out / entry.file).stat().st_size for entry in exported.manifest.graphs.values())
-    drafts = "a draft head" if exported.manifest.draft_head else "no draft head (lacuna-export draft-head trains one)"
-    print(f"{out}: {exported.manifest.parameters:,} parameters, {size / 1e6:.1f} MB, {drafts}")
-    difference = exported.difference
+    with built_model(arguments.run_folder, arguments.out, arguments.name, summary, {}, asked) as built:
+        report = compare_precisions(built.folder, arguments.corpus)
+        exported = built.publish([report.fastest().precision] if automatic else asked)
+    manifest, difference = exported.manifest, built.differences[EXACT]
+    if arguments.json:
+        figures = {"folder": str(arguments.out), "written": list(manifest.graphs), "draft_head": manifest.draft_head is not None}
+        apart = {precision: dataclasses.asdict(each) for precision, each in built.differences.items()}
+        print(json.dumps({**figures, "differences_from_torch": apart, "report": report.as_dict()}, indent=1))
+        return
+    size = sum((arguments.out / entry.file).stat().st_size for entry in manifest.files)
+    drafts = "a draft head" if manifest.draft_head else "no draft head (lacuna-export draft-head trains one)"
+    print(f"{arguments.out}: {manifest.parameters:,} parameters in {', '.join(manifest.graphs)}, {size / 1e6:.1f} MB, {drafts}")
     print(
         f"ONNX Runtime and torch differ by at most {difference.logits:.1e} in logits, "
-        f"and by {difference.caches:.1e} of the largest in keys and values"
+        f"and by {difference.caches:.1e} of the largest in keys and values ({EXACT})"
     )
-    if arguments.int8:
-        print(as_table(compare_precisions(out)))
+    print(report.as_table())
+    if automatic:
+        print(f"chosen: {manifest.default_precision}, the fastest that takes at most {MOST_LOSS:.0%} more bits per byte than {EXACT}")
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from export.verify import verify
+
+    checks = verify(arguments.model, arguments.reference)
+    if arguments.json:
+        print(json.dumps({"folder": str(arguments.model), "checks": [dataclasses.asdict(check) for check in checks]}, indent=1))
+    else:
+        print("\n".join(map(str, checks)))
+    return FAILED if any(check.outcome == "failed" for check in checks) else 0
 
 
 def _xlnet(arguments: argparse.Namespace) -> None:
     from export.xlnet import export_xlnet
 
-    if arguments.int8 or arguments.corpus:
-        raise LacunaError("a Hugging Face XLNet folder is exported in float32 and without a corpus; leave --int8 and --corpus out")
+    if arguments.precision not in (None, ["fp32"]) or arguments.corpus or arguments.json:
+        raise LacunaError(
+            "a Hugging Face XLNet folder is exported in float32 and without a corpus or report; leave --precision, --corpus, --json out"
+        )
     exported = export_xlnet(
         arguments.run_folder,
         arguments.out,
@@ -237,7 +265,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(name: str, run: Callable[[argparse.Namespace], None], about: str) -> argparse.ArgumentParser:
+    def add(name: str, run: Callable[[argparse.Namespace], int | None], about: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=about, description=about)
         command.set_defaults(run=run)
         return command
@@ -308,14 +336,33 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--tokens", type=_amount, required=True, metavar="N", help="tokens to train on now: 500k, 6M")
     command.add_argument("--json", action="store_true", help="print the figures as JSON")
 
-    command = add("onnx", _onnx, "Export a run's last checkpoint, or a Hugging Face XLNet model, as a model folder, checked against torch.")
+    command = add(
+        "onnx",
+        _onnx,
+        "Export a run's last checkpoint, or a Hugging Face XLNet model, as a model folder, checked against torch. Ends with a report: for "
+        "each precision beside fp32 the file's size, logits, bits per byte on held-out text, and the time of a pass.",
+    )
     command.add_argument(
-        "run_folder", type=Path, metavar="RUN", help="a folder made by lacuna-export train, or one with a Hugging Face XLNet model"
+        "run_folder",
+        type=Path,
+        metavar="RUN",
+        help="a folder made by lacuna-export train, a model folder with a float32 graph, or a folder with a Hugging Face XLNet model",
     )
     command.add_argument("out", type=Path, metavar="OUT", help="the model folder to write")
     command.add_argument("--name", metavar="N", help="the model's name (default: that of the run's folder)")
-    command.add_argument("--corpus", type=Path, metavar="CORPUS", help="the corpus to sum up in the manifest")
-    command.add_argument("--int8", action="store_true", help="write an 8-bit graph too, and compare it with the float32 one")
+    command.add_argument(
+        "--corpus", type=Path, metavar="CORPUS", help="the corpus to sum up in the manifest and to measure on (default: Lacuna's own code)"
+    )
+    command.add_argument(
+        "--precision",
+        nargs="+",
+        action="extend",
+        choices=[*PRECISIONS, AUTO],
+        help="of the graphs to write, the one to run first: fp32 (the default, exact), fp16 (for GPUs), int8, int4, or auto: of all these "
+        "the one that is fastest here and takes at most 1%% more bits per byte than fp32",
+    )
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
+
     command.add_argument(
         "--tokenizer",
         type=Path,
@@ -327,6 +374,20 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="XLNet: line breaks, tabs and double spaces are special tokens, as in the published checkpoint for code",
     )
+
+    command = add(
+        "verify",
+        _verify,
+        "Check a model folder: hashes, graphs, a fill, a density, the cache, the tokenizer; one line a check. Exit code 1 where one fails.",
+    )
+    command.add_argument("model", type=Path, metavar="DIR", help="a model folder")
+    command.add_argument(
+        "--reference",
+        type=Path,
+        metavar="RUN",
+        help="the run, float32 model folder or Hugging Face XLNet folder that it was made from: graphs must agree with it",
+    )
+    command.add_argument("--json", action="store_true", help="print the checks as JSON")
 
     command = add("evaluate", _evaluate, "Measure a model on held-out files, beside an n-gram model.")
     command.add_argument("model", type=Path, metavar="MODEL", help="a model folder")

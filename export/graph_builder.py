@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,33 +10,43 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-_OPSET = 23
+OPSET = 23
 _IR = 11
 _EPSILON = 1e-6
 
 
 class GraphBuilder:
-    """A graph that grows op by op; `weights` are matrices as torch has them, `[out, in]`, and norms, by name."""
+    """A graph that grows op by op; `weights` are matrices as torch has them, `[out, in]`, and norms, by name. It computes in their type."""
 
-    def __init__(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    def __init__(self, weights: Mapping[str, NDArray[np.floating[Any]]]) -> None:
         self.weights = weights
+        self.type = next(iter(weights.values())).dtype
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
 
     def model(self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]) -> onnx.ModelProto:
         graph = helper.make_graph(self.nodes, name, inputs, outputs, list(self.constants.values()))
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR)
 
     def embedded(self, ids: str, width: int) -> str:
         """Tokens to normalised embeddings."""
         x = self.op("Gather", self.weight("embedding.weight"), ids)
-        return self.op("RMSNormalization", x, self.constant("ones", np.ones(width, np.float32)), axis=-1, epsilon=_EPSILON)
+        return self.op("RMSNormalization", x, self.constant("ones", np.ones(width, self.type)), axis=-1, epsilon=_EPSILON)
 
     def logits(self, states: str) -> None:
         """States to the graph's output `logits`."""
         output = "output.weight" if "output.weight" in self.weights else "embedding.weight"
         # Transposed when the graph is loaded: a tied matrix is then stored once.
-        self.op("MatMul", states, self.op("Transpose", self.weight(output), perm=[1, 0]), out="logits")
+        matrix = self.op("Transpose", self.weight(output), perm=[1, 0])
+        self.as_float("logits", lambda out: self.op("MatMul", states, matrix, out=out))
+
+    def as_float(self, name: str, compute: Callable[[str | None], str]) -> str:
+        """Let `compute` make a value under the name that it is given (None: any), and `name` be that value in float32."""
+        if self.type == np.float32:
+            return compute(name)
+        made = compute(None)
+        self.op("Cast", made, out=name, to=onnx.TensorProto.FLOAT)
+        return made
 
     def feed_forward(self, x: str, name: str) -> str:
         # Side by side they would need a Split, which costs what the second product does.
@@ -60,7 +70,7 @@ class GraphBuilder:
     def weight(self, name: str) -> str:
         return self.constant(name, self.weights[name])
 
-    def constant(self, name: str, value: NDArray[Any] | np.float32) -> str:
+    def constant(self, name: str, value: NDArray[Any] | np.floating[Any]) -> str:
         if name not in self.constants:
             self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name)
         return name

@@ -1,11 +1,12 @@
-"""From a training run to a model folder: the graph as ONNX, compared with torch, beside its tokenizer and manifest."""
+"""From a training run to a model folder: graphs in one precision or several, compared with torch, beside tokenizer and manifest."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +15,35 @@ import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 from torch import Tensor
+from tqdm import tqdm
 
 from engine.errors import LacunaError
 from engine.manifest import FORMAT_VERSION, MANIFEST, FileEntry, Manifest, sha256_of
 from export.as_arm_graph import to_onnx as to_onnx
-from export.draft_head import DraftHead, DraftStep, load_draft_head
+from export.draft_head import DraftHead, DraftStep
 from export.draft_head_graph import draft_head_to_onnx
-from export.holes import LARGEST_SURPLUS
+from export.graph_builder import OPSET
+from export.graph_file import stored_as_half, write_graph
 from export.model import AsArm, ModelConfig, parameter_count
 from export.quantise import quantise
-from export.train import TOKENIZER, load_checkpoint
-from export.vocabulary import SPECIAL_IDS
+from export.room import refuse_without_room
+from export.source import Source, read_source
+from export.train import TOKENIZER
 
 TOLERANCE = 1e-4  # of logits, absolute
 # Of keys and values, relative to the largest of their tensor: values reach 60 to 80, where float32 is that much coarser.
 CACHE_TOLERANCE = 1e-5
+EXACT = "float32"
+PRECISIONS = (EXACT, "float16", "int8", "int4")
 _DRAFT_HEAD = "draft head"
-GRAPHS = {"float32": "model.onnx", "int8": "model.int8.onnx", _DRAFT_HEAD: "draft_head.onnx"}
-_MAX_HOLES = 8
-_STORED_AS_HALF = 1024  # tensors of at least so many numbers
+GRAPHS = {
+    EXACT: "model.onnx",
+    "float16": "model.float16.onnx",
+    "int8": "model.int8.onnx",
+    "int4": "model.int4.onnx",
+    _DRAFT_HEAD: "draft_head.onnx",
+}
 # (B, C, S, P): no past, one row, one slot, batches, long passes and long pasts.
 _CHECKED_SHAPES = (
     (1, 1, 1, 0),
@@ -52,15 +61,14 @@ _CHECKED_SHAPES = (
     (1, 3, 64, 700),
     (2, 130, 20, 333),
 )
-_INPUTS = ("content_ids", "content_positions", "content_visibility", "slot_sources", "slot_targets", "slot_visibility")
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A model folder's manifest, and how far ONNX Runtime's float32 outputs are from torch's on random passes."""
+    """A model folder's manifest, and how far each precision's outputs in ONNX Runtime are from torch's on random passes."""
 
     manifest: Manifest
-    difference: Difference
+    differences: Mapping[str, Difference]
 
 
 @dataclass(frozen=True)
@@ -72,92 +80,158 @@ class Difference:
 
     @property
     def tolerable(self) -> bool:
-        """False for NaN too."""
+        """Whether it is the same arithmetic. False for NaN too."""
         return self.logits <= TOLERANCE and self.caches <= CACHE_TOLERANCE
 
 
-def export_model(
-    run: Path, out: Path, name: str, corpus_summary: Mapping[str, Any], evaluation: Mapping[str, Any], *, int8: bool = False
-) -> Exported:
-    """Write the model folder `out` from a run's last checkpoint, with an 8-bit graph beside the float32 one if `int8`.
+@dataclass(frozen=True)
+class Built(Exported):
+    """A whole model in a temporary folder, until it is `publish`ed in its own."""
 
-    Where the run has a draft head, its graph goes along. Weights are rounded to float16 and stored so; arithmetic is
-    float32. Files appear in `out`, the manifest last, only once ONNX Runtime's float32 outputs are within `TOLERANCE` and
-    `CACHE_TOLERANCE` of torch's. Raises LacunaError otherwise, for a run without a whole checkpoint or tokenizer or with
-    bidirectional prompts, and for an `out` that holds something other than a model.
+    folder: Path
+    source: Source
+    out: Path
+
+    def publish(self, precisions: Sequence[str]) -> Exported:
+        """Put the model with the graphs of these precisions, the first of which is run where no other is asked for, into its
+        folder, the manifest last. Raises LacunaError where a file that it was made from has changed meanwhile."""
+        self.source.check_unchanged()
+        # Figures that came along with a model folder are those of its float32 graph.
+        evaluation = self.manifest.evaluation if precisions[0] == EXACT else {}
+        graphs = {precision: self.manifest.graphs[precision] for precision in precisions}
+        manifest = replace(self.manifest, graphs=graphs, evaluation=evaluation)
+        (self.folder / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
+        self.out.mkdir(exist_ok=True)
+        kept = [entry.file for entry in manifest.files]
+        for file in (*kept, MANIFEST):
+            (self.folder / file).replace(self.out / file)
+        for file in GRAPHS.values():  # of an earlier export, which the manifest no longer names
+            for name in {file, f"{file}.data"}.difference(kept):
+                (self.out / name).unlink(missing_ok=True)
+        return Exported(manifest, {precision: self.differences[precision] for precision in precisions})
+
+
+def export_model(
+    source: Path,
+    out: Path,
+    name: str | None,
+    corpus_summary: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+    precisions: Sequence[str] = (EXACT,),
+) -> Exported:
+    """Write the model folder `out` with graphs of these precisions; see `built_model` and `Built.publish`."""
+    with built_model(source, out, name, corpus_summary, evaluation, precisions) as built:
+        return built.publish(precisions)
+
+
+@contextmanager
+def built_model(
+    path: Path,
+    out: Path,
+    name: str | None,
+    corpus_summary: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+    precisions: Sequence[str],
+) -> Iterator[Built]:
+    """A model with a float32 graph and those of `precisions`, in a folder beside `out` that is removed in the end.
+
+    It is made from the last checkpoint of the run at `path`, or from the float32 graph of the model folder there; the draft head
+    goes along where there is one. `name` None is that of the source. Weights are rounded to float16, whatever the arithmetic. Raises
+    LacunaError where ONNX Runtime's float32 outputs are not within `TOLERANCE` and `CACHE_TOLERANCE` of torch's or others are NaN or
+    infinite, for what `read_source` refuses, for an `out` that holds something other than a model, and where disk or memory have no room.
     """
     refuse_foreign(out)
-    state = load_checkpoint(run)
-    try:
-        tokenizer = (run / TOKENIZER).read_bytes()
-    except OSError as error:
-        raise LacunaError(f"the run's tokenizer {run / TOKENIZER} can't be read ({error.strerror}); train the run again") from None
-    if state["recipe"]["prompting"]["bidirectional"] > 0:
-        raise LacunaError(
-            f"the run {run} was trained with bidirectional prompts, which the engine doesn't run; train one with causal prompts"
-        )
-    config = ModelConfig(**state["recipe"]["model"])
-    rows = int(state["recipe"]["rows"])
-    longest = rows + _MAX_HOLES * LARGEST_SURPLUS
-    model = rounded_model(config, state["model"])
-    proto = to_onnx(model)
-    graphs = {"float32": stored_as_half(proto)}
-    difference = largest_difference(graphs["float32"], model, longest)
-    if not difference.tolerable:
-        raise LacunaError(
-            f"ONNX Runtime's outputs differ from torch's by {difference.logits:.2g} in logits (at most {TOLERANCE:g}) and by "
-            f"{difference.caches:.2g} of the largest in keys and values (at most {CACHE_TOLERANCE:g}), so {out} was not written; "
-            "try other versions of torch or onnxruntime"
-        )
-    head = load_draft_head(run, config)
-    if head is not None:
-        drafter = draft_head_to_onnx(model, head)
-        apart = draft_head_difference(stored_as_half(drafter), model, head)
-        if not apart <= TOLERANCE:
-            raise LacunaError(
-                f"ONNX Runtime's logits of the draft head differ from torch's by {apart:.2g} (at most {TOLERANCE:g}), so {out} was "
-                "not written; try other versions of torch or onnxruntime"
-            )
-        # In 8 bits whatever the model's own precision: no fill's distribution rests on a draft, and a step is all memory traffic.
-        graphs[_DRAFT_HEAD] = stored_as_half(quantise(drafter), only={each.name for each in drafter.graph.initializer})
-    if int8:
-        # The scales of 8-bit weights stay float32: they are few, and a rounded one would shift all weights of its block.
-        graphs["int8"] = stored_as_half(quantise(to_onnx(model, half_caches=True)), only={each.name for each in proto.graph.initializer})
+    if out.exists() and out.samefile(path):
+        raise LacunaError(f"{out} would be written over itself; name another folder for the export")
+    source = read_source(path)
+    wanted = [EXACT, *(precision for precision in precisions if precision != EXACT)]
+    refuse_without_room(out, parameter_count(source.model), wanted)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
-        beside = Path(folder)
-        (beside / TOKENIZER).write_bytes(tokenizer)
-        for kind, graph in graphs.items():
-            (beside / GRAPHS[kind]).write_bytes(graph)
-        entries = {kind: FileEntry(GRAPHS[kind], sha256_of(beside / GRAPHS[kind])) for kind in graphs}
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
+        folder = Path(temporary)
+        try:
+            (folder / TOKENIZER).write_bytes(source.tokenizer)
+            entries: dict[str, FileEntry] = {}
+            differences: dict[str, Difference] = {}
+            for precision in wanted:
+                entries[precision] = write_graph(graph_in(precision, source.model), folder / GRAPHS[precision])
+                differences[precision] = largest_difference(folder / GRAPHS[precision], source.model, source.longest_position)
+                _refuse_different(precision, differences[precision], out)
+            draft_head = _write_draft_head(source, folder / GRAPHS[_DRAFT_HEAD], out)
+        except OSError as error:
+            raise LacunaError(f"the graphs can't be written beside {out} ({error.strerror}); make room or name another folder") from None
+        config = source.model.config
         manifest = Manifest(
             format_version=FORMAT_VERSION,
-            name=name,
+            name=name or source.name,
             architecture="as-arm-trunk-slot-head",
-            parameters=parameter_count(model),
+            parameters=parameter_count(source.model),
             vocabulary=config.vocabulary,
-            special_ids=SPECIAL_IDS,
-            longest_position=longest,
-            window=rows,
-            max_holes=_MAX_HOLES,
+            special_ids=source.special_ids,
+            longest_position=source.longest_position,
+            window=source.window,
+            max_holes=source.max_holes,
             layers=config.layers,
             heads=config.heads,
             head_size=config.head_size,
             prompt_visibility="causal",
             prompt_order="suffix-first",
-            tokenizer=FileEntry(TOKENIZER, sha256_of(beside / TOKENIZER)),
-            graphs={kind: entry for kind, entry in entries.items() if kind != _DRAFT_HEAD},
-            draft_head=entries.get(_DRAFT_HEAD),
-            corpus=dict(corpus_summary),
-            evaluation=dict(evaluation),
+            tokenizer=FileEntry(TOKENIZER, sha256_of(folder / TOKENIZER)),
+            graphs=entries,
+            draft_head=draft_head,
+            corpus=dict(corpus_summary or source.corpus),
+            evaluation=dict(evaluation or source.evaluation),
+            made_with=made_with(source.weights_sha256),
         )
-        (beside / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
-        out.mkdir(exist_ok=True)
-        for file in (TOKENIZER, *(entry.file for entry in entries.values()), MANIFEST):
-            (beside / file).replace(out / file)
-        for kind in GRAPHS.keys() - graphs.keys():  # of an earlier export, which the manifest no longer names
-            (out / GRAPHS[kind]).unlink(missing_ok=True)
-    return Exported(manifest, difference)
+        (folder / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
+        yield Built(manifest, differences, folder, source, out)
+
+
+def made_with(weights_sha256: str) -> dict[str, Any]:
+    """What a manifest tells of how its graphs were made."""
+    versions = {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__, "torch": str(torch.__version__)}
+    return {"opset": OPSET, "versions": versions, "weights_sha256": weights_sha256}
+
+
+def graph_in(precision: str, model: AsArm) -> onnx.ModelProto:
+    """The model's graph in one of `PRECISIONS`, as it is stored."""
+    if precision == "float16":
+        return to_onnx(model, half=True)
+    if precision == EXACT:
+        return stored_as_half(to_onnx(model))
+    exact = to_onnx(model, half_caches=True)
+    # The scales of rounded weights stay float32: they are few, and a rounded one would shift all weights of its block.
+    return stored_as_half(quantise(exact, 8 if precision == "int8" else 4), only={each.name for each in exact.graph.initializer})
+
+
+def _write_draft_head(source: Source, file: Path, out: Path) -> FileEntry | None:
+    if source.draft_graph is not None:
+        return write_graph(onnx.load_model_from_string(source.draft_graph), file)
+    if source.head is None:
+        return None
+    drafter = draft_head_to_onnx(source.model, source.head)
+    apart = draft_head_difference(stored_as_half(drafter), source.model, source.head)
+    if not apart <= TOLERANCE:
+        raise LacunaError(
+            f"ONNX Runtime's logits of the draft head differ from torch's by {apart:.2g} (at most {TOLERANCE:g}), so {out} was "
+            "not written; try other versions of torch or onnxruntime"
+        )
+    # In 8 bits whatever the model's own precision: no fill's distribution rests on a draft, and a step is all memory traffic.
+    return write_graph(stored_as_half(quantise(drafter), only={each.name for each in drafter.graph.initializer}), file)
+
+
+def _refuse_different(precision: str, difference: Difference, out: Path) -> None:
+    if precision != EXACT:
+        if not np.isfinite((difference.logits, difference.caches)).all():
+            raise LacunaError(
+                f"the {precision} graph answers with numbers that are NaN or infinite, so {out} was not written; leave it out"
+            )
+    elif not difference.tolerable:
+        raise LacunaError(
+            f"ONNX Runtime's outputs differ from torch's by {difference.logits:.2g} in logits (at most {TOLERANCE:g}) and by "
+            f"{difference.caches:.2g} of the largest in keys and values (at most {CACHE_TOLERANCE:g}), so {out} was not written; "
+            "try other versions of torch or onnxruntime"
+        )
 
 
 def refuse_foreign(out: Path) -> None:
@@ -172,82 +246,29 @@ def refuse_foreign(out: Path) -> None:
         raise LacunaError(f"{out} exists and is no model folder, so it is left alone; name another folder")
 
 
-def rounded_model(config: ModelConfig, weights: Mapping[str, Tensor]) -> AsArm:
-    """The model with every weight rounded to float16 precision, in float32."""
-    model = AsArm(config)
-    model.load_state_dict({name: weight.half().float() for name, weight in weights.items()})
-    return model.eval()
-
-
-def _strip(proto: onnx.ModelProto) -> None:
-    """Remove the notes that the exporter leaves: stack traces with file names, module names, version marks."""
-    del proto.metadata_props[:]
-    proto.doc_string = ""
-    for holder in (proto.graph, *proto.functions):
-        del holder.metadata_props[:]
-        holder.doc_string = ""
-        for node in holder.node:
-            del node.metadata_props[:]
-            node.doc_string = ""
-        for value in holder.value_info:
-            del value.metadata_props[:]
-            value.doc_string = ""
-    for value in (*proto.graph.input, *proto.graph.output):
-        del value.metadata_props[:]
-        value.doc_string = ""
-    for tensor in proto.graph.initializer:
-        del tensor.metadata_props[:]
-        tensor.doc_string = ""
-
-
-def stored_as_half(proto: onnx.ModelProto, only: Collection[str] | None = None) -> bytes:
-    """The checked and serialised graph with large float32 tensors (those named in `only`) as float16 with a Cast each.
-
-    ONNX Runtime folds the Casts when it loads the graph. No trace is left of where the graph was made; `proto` stays as it is.
-    """
-    stored = onnx.ModelProto()
-    stored.CopyFrom(proto)
-    _strip(stored)
-    graph = stored.graph
-    casts = []
-    for tensor in graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < _STORED_AS_HALF:
-            continue
-        if only is not None and tensor.name not in only:
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half"))
-        casts.append(helper.make_node("Cast", [tensor.name], [name], name=f"{name}.cast", to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    onnx.checker.check_model(stored)
-    serialised: bytes = stored.SerializeToString()
-    return serialised
-
-
-def largest_difference(graph: bytes, model: AsArm, longest: int) -> Difference:
+def largest_difference(graph: Path, model: AsArm, longest: int) -> Difference:
     """The largest between outputs of the graph in ONNX Runtime and of the model, on random passes; NaN where either has one."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    names = [entry.name for entry in session.get_inputs()]
+    session = _session(str(graph))
+    entries = session.get_inputs()
     logits, caches = [0.0], [0.0]
-    for args in _random_passes(model.config, longest):
+    passes = _random_passes(model.config, longest)
+    for args in tqdm(passes, f"{graph.name} beside torch", len(_CHECKED_SHAPES), unit="pass", leave=False, delay=1):
         with torch.no_grad():
             wanted: tuple[Tensor, ...] = model(*args)
-        given: list[NDArray[np.float32]] = session.run(None, dict(zip(names, (arg.numpy() for arg in args), strict=True)))
+        inputs = {
+            entry.name: arg.numpy().astype(np.float16) if entry.type == "tensor(float16)" else arg.numpy()
+            for entry, arg in zip(entries, args, strict=True)
+        }
+        given: list[NDArray[np.float32]] = session.run(None, inputs)
         differences = [np.abs(ours - theirs.numpy()).max() for ours, theirs in zip(given, wanted, strict=True)]
         logits.append(differences[0])
         caches += [difference / theirs.abs().max().item() for difference, theirs in zip(differences[1:], wanted[1:], strict=True)]
     return Difference(float(np.max(logits)), float(np.max(caches)))
 
 
-def draft_head_difference(graph: bytes, model: AsArm, head: DraftHead) -> float:
+def draft_head_difference(graph: onnx.ModelProto, model: AsArm, head: DraftHead) -> float:
     """The largest between logits of two steps of the head in ONNX Runtime and in torch, from random states; NaN where either has one."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session = _session(graph.SerializeToString())
     generator = torch.Generator().manual_seed(0)
     step = DraftStep(model, head)
     worst = [0.0]
@@ -261,6 +282,12 @@ def draft_head_difference(graph: bytes, model: AsArm, head: DraftHead) -> float:
             given, ours = session.run(None, {"states": given, "ids": ids.numpy()})
             worst.append(float(np.abs(ours - logits.numpy()).max()))
     return float(np.max(worst))
+
+
+def _session(graph: str | bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _random_passes(config: ModelConfig, longest: int) -> Iterator[tuple[Tensor, ...]]:

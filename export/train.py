@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import random
+import re
 import shutil
 import signal
 import time
@@ -323,12 +325,18 @@ def _loop(run: Path, state: State, work: _Steps, steps: int, validate: Callable[
 
 
 def load_checkpoint(run: Path) -> dict[str, Any]:
-    """Raises LacunaError where there is no whole checkpoint in `run`."""
+    """Raises LacunaError where there is no whole checkpoint in `run`, or one that holds more than tensors and plain values."""
     path = run / CHECKPOINT
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise LacunaError(f"there is no checkpoint at {path}; train one with lacuna-export train") from None
+    except pickle.UnpicklingError as error:
+        if not re.search("unsupported global|unrecognized", str(error), re.IGNORECASE):
+            raise LacunaError(f"the checkpoint {path} is damaged, or no file that torch.save wrote; remove it and train again") from None
+        raise LacunaError(
+            f"the checkpoint {path} is refused: it is a pickle that holds more than tensors and plain values, and loading it could run code"
+        ) from None
     except Exception as error:  # torch raises many kinds for a damaged file
         raise LacunaError(f"the checkpoint {path} is damaged ({type(error).__name__}); remove it and train again") from None
     return state

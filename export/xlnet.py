@@ -10,11 +10,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
@@ -22,7 +21,8 @@ from numpy.typing import NDArray
 from engine.errors import LacunaError
 from engine.manifest import FORMAT_VERSION, MANIFEST, TWO_STREAM, FileEntry, Manifest, sha256_of
 from engine.sequence import NO_MARK, SpecialIds
-from export.onnx_graph import GRAPHS, TOLERANCE, refuse_foreign
+from export.graph_file import write_graph
+from export.onnx_graph import EXACT, GRAPHS, TOLERANCE, made_with, refuse_foreign
 from export.train import TOKENIZER
 from export.xlnet_checkpoint import load_weights, weights_file
 from export.xlnet_config import CONFIG, XlnetConfig, load_config
@@ -34,11 +34,9 @@ from export.xlnet_tokenizer import XlnetTokenizer, load_tokenizer, tokenizer_fil
 # to 2e-5 with random weights; a wrong graph is off by thousands of that.
 CACHE_TOLERANCE = 1e-4
 WINDOW = 512  # tokens that XLNet and the paper's checkpoints were trained on
-_EXACT = "float32"
 _MAX_HOLES = 8
 # (B, C, S, P): no past, one row, one slot, batches, longer pasts.
 _CHECKED_SHAPES = ((1, 1, 1, 0), (1, 7, 1, 0), (2, 5, 3, 4), (1, 40, 9, 0), (1, 1, 1, 17), (1, 3, 12, 60), (1, 60, 2, 60))
-_LARGEST_GRAPH = 2**31 - 2**24  # what a protocol buffer may hold, and some room
 _MEGABYTE = 1e6
 # Of a window's keys and values a fill keeps the prompt's and those of each alternative; passes need room of their own.
 _FILLED_CONTEXTS = 4
@@ -114,8 +112,6 @@ def export_xlnet(
         f"and about {needed.fill_memory / _MEGABYTE:,.0f} MB of memory to fill a window of {window} tokens"
     )
     _refuse_short(needed, out)
-    if needed.disk > _LARGEST_GRAPH:
-        raise LacunaError(f"the graph would take {needed.disk / _MEGABYTE:,.0f} MB, but one file holds 2,130 MB at most")
     words = load_tokenizer(pieces, config.vocabulary, code_whitespace=code_whitespace)
     say(f"warning: not every text survives this model's tokenizer: {words.changes}")
     weights = load_weights(path, config)
@@ -124,30 +120,30 @@ def export_xlnet(
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as beside_name:
             beside = Path(beside_name)
             (beside / TOKENIZER).write_text(words.json, encoding="utf-8")
-            _write_graph(config, weights, window, beside / GRAPHS[_EXACT])
-            difference = largest_difference(beside / GRAPHS[_EXACT], XlnetReference(config, weights), window)
+            graph = write_graph(xlnet_to_onnx(config, weights, window), beside / GRAPHS[EXACT])
+            difference = largest_difference(beside / graph.file, XlnetReference(config, weights), window)
             if _stamps(folder / CONFIG, path, pieces) != before:
                 raise LacunaError(f"{folder} was changed while it was exported, so {out} was not written; export it again")
-            manifest = _manifest(name, config, window, words, needed, beside)
+            tokens = FileEntry(TOKENIZER, sha256_of(beside / TOKENIZER))
+            manifest = _manifest(name, config, window, words, tokens, graph)
+            # For people: what to count on, and what it was made of.
+            manifest = replace(
+                manifest, evaluation={"fill_memory_mb": round(needed.fill_memory / _MEGABYTE)}, made_with=made_with(sha256_of(path))
+            )
             (beside / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
             out.mkdir(exist_ok=True)
-            for file in (TOKENIZER, GRAPHS[_EXACT], MANIFEST):
+            kept = [each.file for each in manifest.files]
+            for file in (*kept, MANIFEST):
                 (beside / file).replace(out / file)
-            for kind in GRAPHS.keys() - manifest.graphs.keys():  # of an earlier export, which the manifest no longer names
-                (out / GRAPHS[kind]).unlink(missing_ok=True)
+            for file in GRAPHS.values():  # of an earlier export, which the manifest no longer names
+                for stale in {file, f"{file}.data"}.difference(kept):
+                    (out / stale).unlink(missing_ok=True)
     except OSError as error:
         raise LacunaError(f"{out} can't be written ({error.strerror}); name another folder or make room") from None
     return ExportedXlnet(manifest, difference)
 
 
-def _write_graph(config: XlnetConfig, weights: Mapping[str, FloatArray], window: int, file: Path) -> None:
-    graph = xlnet_to_onnx(config, weights, window)
-    onnx.checker.check_model(graph)
-    file.write_bytes(graph.SerializeToString())
-
-
-def _manifest(name: str, config: XlnetConfig, window: int, words: XlnetTokenizer, needed: Needs, beside: Path) -> Manifest:
-    """That of the files in `beside`."""
+def _manifest(name: str, config: XlnetConfig, window: int, words: XlnetTokenizer, tokens: FileEntry, graph: FileEntry) -> Manifest:
     return Manifest(
         format_version=FORMAT_VERSION,
         name=name,
@@ -163,11 +159,11 @@ def _manifest(name: str, config: XlnetConfig, window: int, words: XlnetTokenizer
         head_size=config.head_size,
         prompt_visibility="bidirectional",
         prompt_order="prefix-first",
-        tokenizer=FileEntry(TOKENIZER, sha256_of(beside / TOKENIZER)),
-        graphs={_EXACT: FileEntry(GRAPHS[_EXACT], sha256_of(beside / GRAPHS[_EXACT]))},
+        tokenizer=tokens,
+        graphs={EXACT: graph},
         draft_head=None,
         corpus={},
-        evaluation={"fill_memory_mb": round(needed.fill_memory / _MEGABYTE)},
+        evaluation={},
         barred=words.barred,
         tokenization="sentencepiece",
         text_changes=words.changes,
@@ -194,6 +190,12 @@ def _refuse_short(needed: Needs, out: Path) -> None:
         raise LacunaError(f"{out} needs {needed.disk / _MEGABYTE:,.0f} MB, but {free / _MEGABYTE:,.0f} MB are free there; make room first")
 
 
+def read_reference(folder: Path) -> XlnetReference:
+    """The torch model of a Hugging Face folder. Raises LacunaError for one that `export_xlnet` would refuse."""
+    config = load_config(folder)
+    return XlnetReference(config, load_weights(weights_file(folder), config))
+
+
 def largest_difference(graph: Path, reference: XlnetReference, longest: int) -> float:
     """The largest between logits of the graph in ONNX Runtime and of torch, on random passes. Raises LacunaError where it is too large."""
     options = onnxruntime.SessionOptions()
@@ -211,7 +213,7 @@ def largest_difference(graph: Path, reference: XlnetReference, longest: int) -> 
         for what, distance, limit in zip(("logits", "states", *["keys and values"] * (len(apart) - 2)), apart, limits, strict=True):
             if not distance <= limit:  # NaN too
                 raise LacunaError(
-                    f"ONNX Runtime's {what} differ from torch's by {distance:.2g} (at most {limit:.2g}), so nothing was written; "
+                    f"ONNX Runtime's {what} differ from torch's by {distance:.2g} (at most {limit:.2g}); "
                     "try other versions of torch or onnxruntime"
                 )
         worst.append(apart[0])

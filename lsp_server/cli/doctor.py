@@ -125,6 +125,7 @@ def _examine_model(report: Report, folder: Path | None) -> None:
         # A folder with any file that isn't the one its manifest names doesn't load.
         "hashes": "as the manifest has them",
         "provider": infiller.provider,
+        "precision": infiller.precision,
         "window": infiller.window,
         "threads": infiller.threads,
         "load_ms": round(1000 * (time.perf_counter() - began), 1),

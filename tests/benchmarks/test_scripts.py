@@ -21,9 +21,9 @@ SCRIPTS = (
     "context_parts",
     "surprise_map",
     "tied",
-    "xlnet_memory",
     "editor",
     "inline_threshold",
+    "xlnet_memory",
 )
 
 

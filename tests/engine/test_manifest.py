@@ -23,7 +23,14 @@ from engine.passage import Passage
 from engine.sequence import NO_MARK, SpecialIds
 from engine.text import Text
 
-FIELDS = [field.name for field in fields(Manifest) if field.default is MISSING]
+FIELDS = [field.name for field in fields(Manifest) if field.default is MISSING and field.default_factory is MISSING]
+LEFT_OUT: dict[str, Any] = {
+    "barred": [],
+    "tokenization": "byte-level",
+    "text_changes": "",
+    "hole_lengths": "marked",
+    "made_with": {},
+}
 DIGEST = hashlib.sha256(b"").hexdigest()
 
 
@@ -72,6 +79,17 @@ def test_a_valid_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
     assert load_manifest(tmp_path) == manifest
 
 
+def test_data_is_told_only_of_graphs_that_have_some(tmp_path: Path) -> None:
+    manifest = load_manifest(written(tmp_path, valid()))
+    assert manifest.made_with == {} and manifest.default_precision == "float32"
+    assert json.loads(manifest.as_json()) == {**valid(), **LEFT_OUT}
+    raw = valid() | {"made_with": {"opset": 23}}
+    raw["graphs"]["float32"]["data"] = {"file": "model.onnx.data", "sha256": DIGEST}
+    large = load_manifest(written(tmp_path, raw))
+    assert json.loads(large.as_json()) == LEFT_OUT | raw
+    assert [entry.file for entry in large.files] == ["tokenizer.json", "model.onnx", "model.onnx.data", "draft_head.onnx"]
+
+
 def test_what_a_model_lacks_may_be_left_out(tmp_path: Path) -> None:
     raw = {**valid(), "hole_lengths": "compared", "special_ids": dict.fromkeys(valid()["special_ids"]) | {"pad": 5}, "barred": [6, 7]}
     manifest = load_manifest(written(tmp_path, raw))
@@ -99,7 +117,7 @@ def test_an_unknown_field_is_refused(tmp_path: Path) -> None:
 
 TEXTS = ("name", "architecture", "prompt_visibility", "prompt_order")
 NUMBERS = ("parameters", "vocabulary", "longest_position", "window", "max_holes", "layers", "heads", "head_size")
-OBJECTS = ("special_ids", "graphs", "corpus", "evaluation")
+OBJECTS = ("special_ids", "graphs", "corpus", "evaluation", "made_with")
 NO_TEXTS: list[object] = ["", 3, None]
 NO_NUMBERS: list[object] = [0, -1, 1.5, "8", True, None]
 NO_OBJECTS: list[object] = [[], "x", None]
@@ -125,6 +143,8 @@ WRONG: list[tuple[str, object]] = [
     ("graphs", {}),
     ("graphs", {"float32": "model.onnx"}),
     ("graphs", {"float32": {"file": "../model.onnx", "sha256": DIGEST}}),
+    ("graphs", {"float32": {"file": "model.onnx", "sha256": DIGEST, "data": {"file": "../model.onnx.data", "sha256": DIGEST}}}),
+    ("graphs", {"float32": {"file": "model.onnx", "sha256": DIGEST, "data": "model.onnx.data"}}),
     ("draft_head", {}),
     ("draft_head", {"file": "../draft_head.onnx", "sha256": DIGEST}),
     ("window", 65),  # beyond the longest position
@@ -177,6 +197,18 @@ def test_a_file_is_checked_against_its_hash(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as altered:
         checked_file(tmp_path, manifest.tokenizer)
     assert_one_sentence(altered, "tokenizer.json")
+
+
+def test_a_graph_s_data_is_checked_with_it(tmp_path: Path) -> None:
+    raw = valid()
+    raw["graphs"]["float32"]["data"] = {"file": "model.onnx.data", "sha256": DIGEST}
+    entry = load_manifest(written(tmp_path, raw)).graphs["float32"]
+    (tmp_path / "model.onnx").write_bytes(b"")
+    with pytest.raises(ModelError) as missing:
+        checked_file(tmp_path, entry)
+    assert_one_sentence(missing, "model.onnx.data")
+    (tmp_path / "model.onnx.data").write_bytes(b"")
+    assert checked_file(tmp_path, entry) == tmp_path / "model.onnx"
 
 
 @pytest.fixture

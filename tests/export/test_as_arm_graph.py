@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,8 +12,9 @@ import pytest
 import torch
 
 from export.as_arm_graph import to_onnx
+from export.graph_file import stored_as_half, write_graph
 from export.model import AsArm, ModelConfig
-from export.onnx_graph import largest_difference, stored_as_half
+from export.onnx_graph import largest_difference
 from tests.export.workshop import TINY
 
 UNTIED = ModelConfig(vocabulary=70, width=24, layers=1, heads=3, hidden=20, tied=False)
@@ -29,20 +31,21 @@ def random_model(config: ModelConfig) -> AsArm:
 
 
 @pytest.mark.parametrize("config", [TINY, UNTIED])
-def test_the_graph_is_torch_s_model(config: ModelConfig) -> None:
-    model = random_model(config)
-    assert largest_difference(to_onnx(model).SerializeToString(), model, longest=600).tolerable
+def test_the_graph_is_torch_s_model(config: ModelConfig, tmp_path: Path) -> None:
+    model, file = random_model(config), tmp_path / "model.onnx"
+    write_graph(to_onnx(model), file)
+    assert largest_difference(file, model, longest=600).tolerable
 
 
 @pytest.mark.parametrize("config", [TINY, UNTIED])
-def test_the_comparison_notices_each_weight(config: ModelConfig) -> None:
-    model = random_model(config)
+def test_the_comparison_notices_each_weight(config: ModelConfig, tmp_path: Path) -> None:
+    model, file = random_model(config), tmp_path / "model.onnx"
     for name, weight in model.named_parameters():
-        graph = to_onnx(model)
+        write_graph(to_onnx(model), file)
         with torch.no_grad():
             kept = weight.clone()
             weight.add_(torch.arange(float(weight.numel())).view_as(weight) % 3 - 1, alpha=0.3)
-        assert not largest_difference(graph.SerializeToString(), model, longest=600).tolerable, name
+        assert not largest_difference(file, model, longest=600).tolerable, name
         with torch.no_grad():
             weight.copy_(kept)
 
@@ -60,7 +63,7 @@ def test_only_standard_ops_are_used_and_queries_keys_and_values_are_one_product(
 
 def test_half_caches_take_and_give_float16_and_stay_near() -> None:
     model = random_model(TINY)
-    exact, half = (stored_as_half(to_onnx(model, half_caches=value)) for value in (False, True))
+    exact, half = (stored_as_half(to_onnx(model, half_caches=value)).SerializeToString() for value in (False, True))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     rng = np.random.default_rng(0)

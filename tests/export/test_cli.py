@@ -12,7 +12,7 @@ from engine.manifest import load_manifest
 from export import cli
 from tests.export.workshop import source
 
-COMMANDS = ("corpus", "overlap", "train", "onnx", "evaluate", "holes", "recipes")
+COMMANDS = ("corpus", "overlap", "train", "onnx", "verify", "evaluate", "holes", "recipes")
 
 
 @pytest.mark.parametrize("arguments", [[], *([command] for command in COMMANDS)])
@@ -32,6 +32,8 @@ def test_help_is_there(arguments: list[str], capsys: pytest.CaptureFixture[str])
         ["train", "NOWHERE", "OUT", "--recipe", "no-such-recipe", "--tokens", "1k"],
         ["onnx", "NOWHERE", "OUT"],
         ["onnx", "NOWHERE", "OUT", "--corpus", "NOWHERE"],
+        ["onnx", "NOWHERE", "OUT", "--precision", "auto", "int8"],
+        ["verify", "NOWHERE"],
         ["evaluate", "NOWHERE", "NOWHERE"],
         ["holes", "NOWHERE"],
         ["holes", "BINARY"],
@@ -83,7 +85,7 @@ def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_run_is_exported(tiny_run: Path, tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "models" / "mine"
-    assert cli.main(["onnx", str(tiny_run), str(out), "--name", "mine", "--corpus", str(tiny_corpus), "--int8"]) == 0
+    assert cli.main(["onnx", str(tiny_run), str(out), "--name", "mine", "--corpus", str(tiny_corpus), "--precision", "fp32", "int8"]) == 0
     told = capsys.readouterr().out
     assert "differ by at most" in told and "prefill 512, ms" in told
     assert load_manifest(out).name == "mine"

@@ -19,8 +19,9 @@ from export import cli, draft_head, onnx_graph
 from export.draft_head import DRAFT_HEAD, DraftHead, load_draft_head, measure_agreement, train_draft_head
 from export.draft_head_graph import draft_head_to_onnx
 from export.examples import IGNORED, Batch
+from export.graph_file import stored_as_half
 from export.model import AsArm
-from export.onnx_graph import TOLERANCE, draft_head_difference, export_model, stored_as_half
+from export.onnx_graph import TOLERANCE, draft_head_difference, export_model
 from export.train import CHECKPOINT, load_checkpoint
 from tests.export.workshop import TINY, rows
 

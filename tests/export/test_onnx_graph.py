@@ -37,8 +37,8 @@ def exported(tiny_run: Path, tiny_corpus: Path, folder: Path) -> Exported:
 
 
 def test_the_folder_is_one_the_engine_loads(exported: Exported, folder: Path, tiny_run: Path) -> None:
-    assert exported.difference.logits <= TOLERANCE
-    assert exported.difference.caches <= CACHE_TOLERANCE
+    assert exported.differences["float32"].logits <= TOLERANCE
+    assert exported.differences["float32"].caches <= CACHE_TOLERANCE
     manifest = load_manifest(folder)
     assert manifest == exported.manifest
     assert manifest.parameters == sum(weight.numel() for weight in load_checkpoint(tiny_run)["model"].values())

@@ -13,10 +13,11 @@ import torch
 from engine.local import load_infiller
 from engine.manifest import MANIFEST, load_manifest, sha256_of
 from engine.model import Rows
-from export import compare_precisions, onnx_graph
+from export import onnx_graph
 from export.as_arm_graph import to_onnx
+from export.graph_file import stored_as_half
 from export.model import AsArm
-from export.onnx_graph import GRAPHS, export_model, stored_as_half
+from export.onnx_graph import GRAPHS, export_model
 from export.quantise import BLOCK, blockwise, quantise
 from export.train import TOKENIZER
 from tests.export.workshop import TINY
@@ -36,7 +37,7 @@ def quantised(exact: onnx.ModelProto) -> onnx.ModelProto:
 @pytest.fixture(scope="module")
 def folder(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("models") / "tiny"
-    export_model(tiny_run, out, "tiny", {}, {}, int8=True)
+    export_model(tiny_run, out, "tiny", {}, {}, ("float32", "int8"))
     return out
 
 
@@ -82,7 +83,7 @@ def test_inputs_and_outputs_are_the_same(exact: onnx.ModelProto, quantised: onnx
 
 def test_scales_stay_float32_and_embeddings_are_halved(exact: onnx.ModelProto, quantised: onnx.ModelProto) -> None:
     names = {tensor.name for tensor in exact.graph.initializer}
-    stored = onnx.load_from_string(stored_as_half(quantised, only=names)).graph
+    stored = stored_as_half(quantised, only=names).graph
     halved = {tensor.name for tensor in stored.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
     assert halved == {"embedding.weight.half", "head.offset.weight.half"}
 
@@ -137,18 +138,3 @@ def test_an_export_without_int8_leaves_none_behind(folder: Path, tiny_run: Path,
     export_model(tiny_run, out, "tiny", {}, {})
     assert list(load_manifest(out).graphs) == ["float32"]
     assert not (out / GRAPHS["int8"]).exists()
-
-
-def test_precisions_are_compared_side_by_side(folder: Path) -> None:
-    exact, rounded = graphs = compare_precisions.compare_precisions(folder)
-    assert (exact.precision, rounded.precision) == ("float32", "int8")
-    assert exact.code.largest == exact.random.largest == exact.code.divergence == 0
-    assert exact.code.same_top == 1
-    for agreement in (rounded.random, rounded.code):
-        assert 0 < agreement.mean < agreement.largest
-        assert 0 < agreement.divergence < 0.05
-        assert 0.5 < agreement.same_top <= 1
-    assert set(rounded.pass_ms) == set(compare_precisions.TIMED_PASSES)
-    table = compare_precisions.as_table(graphs)
-    assert table.splitlines()[0].split() == ["float32", "int8"]
-    assert all(name in table for name in compare_precisions.TIMED_PASSES)

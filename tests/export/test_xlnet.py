@@ -20,7 +20,7 @@ from engine.local import load_infiller
 from engine.manifest import MANIFEST, load_manifest
 from engine.options import FillOptions
 from engine.passage import Passage
-from export import xlnet
+from export import graph_file, xlnet
 from export.cli import main
 from export.xlnet import export_xlnet, largest_difference, needs
 from export.xlnet_checkpoint import load_weights, weights_file
@@ -260,9 +260,18 @@ def test_a_graph_that_differs_is_refused(folder: Path, monkeypatch: pytest.Monke
     refused(folder, r"logits differ from torch's by 0\.01")
 
 
-def test_a_graph_too_large_for_one_file_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xlnet, "_LARGEST_GRAPH", 1000)
-    refused(folder, "but one file holds 2,130 MB at most")
+def test_weights_too_large_for_one_file_lie_beside_it(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export_xlnet(folder, tmp_path / "one", "tiny")
+    with monkeypatch.context() as patch:
+        patch.setattr(graph_file, "LARGEST_GRAPH", 1000)
+        manifest = export_xlnet(folder, tmp_path / "two", "tiny").manifest
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == sorted([MANIFEST, *(each.file for each in manifest.files)])
+    assert "model.onnx.data" in [each.file for each in manifest.files]
+    passage = Passage(("def area(self):\n    return ", "\n"), (4,))
+    one, two = (load_infiller(tmp_path / name).fill(passage, FillOptions(temperature=0)) for name in ("one", "two"))
+    assert one.suggestions[0].fills[0].tokens == two.suggestions[0].fills[0].tokens
+    export_xlnet(folder, tmp_path / "two", "tiny")
+    assert not (tmp_path / "two" / "model.onnx.data").exists()
 
 
 def test_from_a_terminal(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -274,7 +283,7 @@ def test_from_a_terminal(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "lengths are found by comparing likelihoods" in printed.out
     assert "needs " in printed.err and "not every text survives" in printed.err
     assert load_manifest(tmp_path / "ours").name == "theirs"
-    assert main([*command, "--int8"]) == 2
+    assert main([*command, "--precision", "int8"]) == 2
     assert "in float32 and without a corpus" in capsys.readouterr().err
     change_config(folder, bi_data=True)
     assert main(command) == 2

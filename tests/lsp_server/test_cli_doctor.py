@@ -21,7 +21,7 @@ def test_a_sound_installation(capsys: pytest.CaptureFixture[str], infiller: Infi
         assert report["versions"][name]
     assert infiller.provider in report["providers"]
     assert report["model"]["name"] == infiller.model_name
-    assert report["model"]["parameters"] > 0
+    assert report["model"]["parameters"] > 0 and report["model"]["precision"] == "float32"
     assert Path(report["model"]["folder"]).is_dir()
     assert report["self_check"]["elapsed_ms"] > 0 and report["self_check"]["text"]
     assert 1 <= report["model"]["threads"] <= report["cores"]

@@ -14,15 +14,24 @@ buildWheel();
 copyFileSync(join(ROOT, "LICENSE"), "LICENSE");
 copyPictures();
 run(process.execPath, ["scripts/build.mjs"]);
-run(process.execPath, [join("node_modules", "@vscode", "vsce", "vsce"), "package", "--out", "lacuna.vsix", "--no-dependencies",
-  "--allow-missing-repository", "--no-rewrite-relative-links"]);
+run(process.execPath, [
+  join("node_modules", "@vscode", "vsce", "vsce"),
+  "package",
+  "--out",
+  "lacuna.vsix",
+  "--no-dependencies",
+  "--allow-missing-repository",
+  "--no-rewrite-relative-links",
+]);
 
 function buildWheel() {
   rmSync("wheel", { recursive: true, force: true });
   run(python(), ["-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps", "--wheel-dir", join(CLIENT, "wheel"), ROOT]);
   const [file] = readdirSync("wheel").filter((name) => name.endsWith(".whl"));
   const version = file.split("-")[1];
-  const sha256 = createHash("sha256").update(readFileSync(join("wheel", file))).digest("hex");
+  const sha256 = createHash("sha256")
+    .update(readFileSync(join("wheel", file)))
+    .digest("hex");
   writeFileSync("wheel/wheel.json", `${JSON.stringify({ file, version, sha256 }, null, 2)}\n`);
 }
 

@@ -66,6 +66,8 @@ async function suggest(): Promise<void> {
 export async function toggleInline(): Promise<void> {
   const on = !settings.inline();
   await set("inlineCompletion", on);
-  const says = on ? "Lacuna now proposes text at the cursor while you type; Tab takes it." : "Lacuna proposes text at the cursor only when it is asked to.";
+  const says = on
+    ? "Lacuna now proposes text at the cursor while you type; Tab takes it."
+    : "Lacuna proposes text at the cursor only when it is asked to.";
   window.setStatusBarMessage(says, SHOWN_MS);
 }

@@ -18,7 +18,12 @@ export async function chooseModel(): Promise<void> {
 }
 
 async function chooseFolder(): Promise<void> {
-  const chosen = await window.showOpenDialog({ title: "A model's folder", openLabel: "Use This Model", canSelectFiles: false, canSelectFolders: true });
+  const chosen = await window.showOpenDialog({
+    title: "A model's folder",
+    openLabel: "Use This Model",
+    canSelectFiles: false,
+    canSelectFolders: true,
+  });
   const path = chosen?.[0]?.fsPath;
   if (path === undefined) {
     return;

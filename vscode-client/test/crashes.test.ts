@@ -4,13 +4,19 @@ import { CrashCounter, WITHIN_MS } from "../src/server/crashes";
 
 test("the third crash within three minutes is the last", () => {
   const counter = new CrashCounter();
-  assert.deepEqual([0, 1000, 2000].map((time) => counter.crashed(time)), [true, true, false]);
+  assert.deepEqual(
+    [0, 1000, 2000].map((time) => counter.crashed(time)),
+    [true, true, false],
+  );
 });
 
 test("crashes that are further apart don't add up", () => {
   const counter = new CrashCounter();
   const times = [0, 1, WITHIN_MS + 1, WITHIN_MS + 2, 3 * WITHIN_MS];
-  assert.deepEqual(times.map((time) => counter.crashed(time)), [true, true, true, true, true]);
+  assert.deepEqual(
+    times.map((time) => counter.crashed(time)),
+    [true, true, true, true, true],
+  );
 });
 
 test("a restart that a person asked for forgives", () => {

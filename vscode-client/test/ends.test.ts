@@ -5,7 +5,11 @@ import type { Replacement } from "../src/fill/preview";
 
 /** The text with all replacements made, and a bar at each of the ends that were told. */
 function marked(text: string, replacements: Replacement[]): string {
-  const offset = (source: string, line: number, character: number): number => source.split("\n").slice(0, line).reduce((sum, row) => sum + row.length + 1, 0) + character;
+  const offset = (source: string, line: number, character: number): number =>
+    source
+      .split("\n")
+      .slice(0, line)
+      .reduce((sum, row) => sum + row.length + 1, 0) + character;
   let filled = text;
   for (const { start, end, text: written } of replacements.toReversed()) {
     filled = filled.slice(0, offset(text, start.line, start.character)) + written + filled.slice(offset(text, end.line, end.character));

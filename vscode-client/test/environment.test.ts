@@ -5,7 +5,17 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { findServer } from "../src/server/find";
 import type { Wheel } from "../src/setup/environment";
-import { bundledWheel, environmentOf, environments, findEnvironment, pythonIn, removeOthers, serverIn, stamp, unfinished } from "../src/setup/environment";
+import {
+  bundledWheel,
+  environmentOf,
+  environments,
+  findEnvironment,
+  pythonIn,
+  removeOthers,
+  serverIn,
+  stamp,
+  unfinished,
+} from "../src/setup/environment";
 
 const platform = process.platform;
 const newer: Wheel = { path: "/x/lacuna_lsp-0.2.0.whl", version: "0.2.0", sha256: "a".repeat(64) };

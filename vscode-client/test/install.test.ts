@@ -59,7 +59,9 @@ describe("an installation", { skip: process.platform === "win32" ? "its Python i
   });
 
   test("that fails says why, and leaves nothing", async () => {
-    const { storage, outcome } = await attempt("echo 'ERROR: Failed to establish a new connection: [Errno 111] Connection refused' >&2; exit 1");
+    const { storage, outcome } = await attempt(
+      "echo 'ERROR: Failed to establish a new connection: [Errno 111] Connection refused' >&2; exit 1",
+    );
     await assert.rejects(outcome, /could not be reached/);
     assert.deepEqual(await readdir(environments(storage)), []);
   });
@@ -75,7 +77,9 @@ describe("an installation", { skip: process.platform === "win32" ? "its Python i
     await first.outcome;
     const folder = environmentOf(first.storage, wheel);
     await writeFile(join(folder, "old"), "");
-    await (await attempt("true", first.storage)).outcome;
+    await (
+      await attempt("true", first.storage)
+    ).outcome;
     assert.ok(!(await readdir(folder)).includes("old"));
   });
 });

@@ -6,7 +6,15 @@ import type { Alternative, FillResult } from "../src/protocol";
 const range = { start: { line: 0, character: 0 }, end: { line: 0, character: 3 } };
 
 function alternative(texts: string[], mended: string[] = []): Alternative {
-  return { edits: texts.map((newText) => ({ range, newText })), texts, preview: "", logLikelihood: -3.207, bitsPerToken: 1.048, tokens: 4, mended };
+  return {
+    edits: texts.map((newText) => ({ range, newText })),
+    texts,
+    preview: "",
+    logLikelihood: -3.207,
+    bitsPerToken: 1.048,
+    tokens: 4,
+    mended,
+  };
 }
 
 function result(ways: number, holes: number, refused: string[] = []): FillResult {
@@ -35,7 +43,10 @@ test("where a row is too short for all, the holes in which all agree are left ou
 test("what still is too long is cut, but every difference keeps a part", () => {
   const [row = ""] = labels(["a".repeat(50), "b".repeat(50)], ["c".repeat(50), "d".repeat(50)]);
   assert.match(row, /^a{31}… · b{31}…$/);
-  const [many = ""] = labels(Array.from({ length: 10 }, (_, hole) => `${hole}${"x".repeat(50)}`), Array.from({ length: 10 }, () => "y"));
+  const [many = ""] = labels(
+    Array.from({ length: 10 }, (_, hole) => `${hole}${"x".repeat(50)}`),
+    Array.from({ length: 10 }, () => "y"),
+  );
   assert.equal(many.split(" · ").length, 10);
 });
 

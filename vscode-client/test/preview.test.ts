@@ -4,7 +4,11 @@ import { shownRows } from "../src/fill/preview";
 
 const at = (line: number, character: number): { line: number; character: number } => ({ line, character });
 const rows = (start: [number, number], end: [number, number], text: string): [number, number, string][] =>
-  shownRows({ start: at(...start), end: at(...end), text }, 4).map(({ line, character, text }) => [line, character, text.replaceAll("\u00a0", " ")]);
+  shownRows({ start: at(...start), end: at(...end), text }, 4).map(({ line, character, text }) => [
+    line,
+    character,
+    text.replaceAll("\u00a0", " "),
+  ]);
 
 test("a word stands where the hole begins", () => {
   assert.deepEqual(rows([3, 8], [3, 11], "total"), [[3, 8, "total"]]);
@@ -19,9 +23,19 @@ test("lines that the text has no room for follow on the last one", () => {
 });
 
 test("several lines stand on the lines that they replace", () => {
-  assert.deepEqual(rows([1, 4], [3, 6], "a\n    b\n    c"), [[1, 4, "a"], [2, 0, "    b"], [3, 0, "    c"]]);
-  assert.deepEqual(rows([1, 4], [2, 6], "a\n    b\n    c\n    d"), [[1, 4, "a"], [2, 0, "    b ⏎ c ⏎ d"]]);
-  assert.deepEqual(rows([1, 4], [3, 6], "a\r\n    b"), [[1, 4, "a"], [2, 0, "    b"]]);
+  assert.deepEqual(rows([1, 4], [3, 6], "a\n    b\n    c"), [
+    [1, 4, "a"],
+    [2, 0, "    b"],
+    [3, 0, "    c"],
+  ]);
+  assert.deepEqual(rows([1, 4], [2, 6], "a\n    b\n    c\n    d"), [
+    [1, 4, "a"],
+    [2, 0, "    b ⏎ c ⏎ d"],
+  ]);
+  assert.deepEqual(rows([1, 4], [3, 6], "a\r\n    b"), [
+    [1, 4, "a"],
+    [2, 0, "    b"],
+  ]);
 });
 
 test("nothing is shown as such", () => {

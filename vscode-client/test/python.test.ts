@@ -15,7 +15,10 @@ function machine(programs: Record<string, Ran>): (program: string) => Promise<Ra
 }
 
 test("what a Python says of itself", () => {
-  assert.deepEqual(readProbe(said("3, 12, 4", "C:\\Programs\\python.exe")), { version: [3, 12, 4], executable: "C:\\Programs\\python.exe" });
+  assert.deepEqual(readProbe(said("3, 12, 4", "C:\\Programs\\python.exe")), {
+    version: [3, 12, 4],
+    executable: "C:\\Programs\\python.exe",
+  });
   const noise = { code: 0, lines: ["a message of the day", '[[3, 11, 0], "/usr/bin/python3"]'] };
   assert.equal(readProbe(noise)?.executable, "/usr/bin/python3");
 });
@@ -31,7 +34,15 @@ test("what is no Python's answer", () => {
 });
 
 test("3.11 is the oldest that will do", () => {
-  const versions: Version[] = [[3, 11, 0], [3, 11, 9], [3, 12, 0], [4, 0, 0], [3, 10, 14], [3, 9, 0], [2, 7, 18]];
+  const versions: Version[] = [
+    [3, 11, 0],
+    [3, 11, 9],
+    [3, 12, 0],
+    [4, 0, 0],
+    [3, 10, 14],
+    [3, 9, 0],
+    [2, 7, 18],
+  ];
   assert.deepEqual(versions.map(isNewEnough), [true, true, true, true, false, false, false]);
 });
 
@@ -55,5 +66,7 @@ test("a Python that was chosen is the only one that is tried", async () => {
 });
 
 test("no Python at all", async () => {
-  await assert.rejects(findPython(candidates(undefined, "linux"), machine({})), { message: "no Python was found; Lacuna needs 3.11 or newer" });
+  await assert.rejects(findPython(candidates(undefined, "linux"), machine({})), {
+    message: "no Python was found; Lacuna needs 3.11 or newer",
+  });
 });

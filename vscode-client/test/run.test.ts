@@ -8,7 +8,10 @@ const WAITS = "console.log('ready'); setInterval(() => undefined, 1000)";
 
 test("lines of both streams are heard as they come", async () => {
   const heard: string[] = [];
-  const ran = await run(process.execPath, ["-e", "console.log('a'); console.error('b'); process.exitCode = 4"], { folder, onLine: (line) => heard.push(line) });
+  const ran = await run(process.execPath, ["-e", "console.log('a'); console.error('b'); process.exitCode = 4"], {
+    folder,
+    onLine: (line) => heard.push(line),
+  });
   assert.equal(ran.code, 4);
   assert.deepEqual([...ran.lines].sort(), ["a", "b"]);
   assert.deepEqual(heard, ran.lines);
@@ -17,7 +20,13 @@ test("lines of both streams are heard as they come", async () => {
 test("a program is ended when it is cancelled", async () => {
   const abort = new AbortController();
   const reason = new Error("cancelled");
-  const running = run(process.execPath, ["-e", WAITS], { folder, signal: abort.signal, onLine: () => { abort.abort(reason); } });
+  const running = run(process.execPath, ["-e", WAITS], {
+    folder,
+    signal: abort.signal,
+    onLine: () => {
+      abort.abort(reason);
+    },
+  });
   await assert.rejects(running, reason);
 });
 

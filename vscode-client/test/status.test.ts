@@ -25,13 +25,22 @@ test("why the last request brought nothing is told", () => {
 });
 
 test("every state has words of its own", () => {
-  const states: (StatusParams | undefined)[] = [undefined, { state: "loading" }, { state: "unloaded" }, { state: "failed", message: "no manifest" }];
+  const states: (StatusParams | undefined)[] = [
+    undefined,
+    { state: "loading" },
+    { state: "unloaded" },
+    { state: "failed", message: "no manifest" },
+  ];
   const texts = states.map((status) => said(running, status).text);
   assert.equal(new Set(texts).size, states.length);
 });
 
 test("a model that can't be loaded is an error, with its reason", () => {
-  assert.deepEqual(said(running, { state: "failed", message: "no manifest" }), { text: "$(error) Lacuna: no model", details: ["no manifest"], severity: "error" });
+  assert.deepEqual(said(running, { state: "failed", message: "no manifest" }), {
+    text: "$(error) Lacuna: no model",
+    details: ["no manifest"],
+    severity: "error",
+  });
 });
 
 test("a server that isn't there outweighs what one said of its model", () => {
@@ -51,7 +60,9 @@ test("devices have short names", () => {
 });
 
 const commandsOf = (state: Partial<Parameters<typeof menuItems>[0]>): string[] =>
-  menuItems({ condition: "running", served: true, surpriseMap: false, inline: false, ...state }).flat().map(({ command }) => command);
+  menuItems({ condition: "running", served: true, surpriseMap: false, inline: false, ...state })
+    .flat()
+    .map(({ command }) => command);
 
 test("the menu offers what can be done now", () => {
   assert.ok(commandsOf({}).includes("lacuna.fill"));
@@ -64,7 +75,10 @@ test("the menu offers what can be done now", () => {
 
 test("the menu's switches say what a click does", () => {
   const labels = (surpriseMap: boolean, inline: boolean): string =>
-    menuItems({ condition: "running", served: true, surpriseMap, inline }).flat().map(({ label }) => label).join("\n");
+    menuItems({ condition: "running", served: true, surpriseMap, inline })
+      .flat()
+      .map(({ label }) => label)
+      .join("\n");
   assert.match(labels(false, false), /Show the surprise map[^]*suggestions on/);
   assert.match(labels(true, true), /Hide the surprise map[^]*suggestions off/);
 });

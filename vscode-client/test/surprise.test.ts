@@ -8,7 +8,10 @@ test("a level begins at its bits", () => {
 
 test("tokens are sorted into levels, without those that are no surprise", () => {
   const tokens = [1, 2.5, 12, 5, 3].map((bits) => ({ bits }));
-  assert.deepEqual(byLevel(tokens).map((level) => level.map(({ bits }) => bits)), [[2.5, 3], [5], [], [12]]);
+  assert.deepEqual(
+    byLevel(tokens).map((level) => level.map(({ bits }) => bits)),
+    [[2.5, 3], [5], [], [12]],
+  );
 });
 
 test("the legend names the bits of every level", () => {

@@ -153,8 +153,14 @@ export class Code {
     };
     // In a window on a server, settings that are of a machine are the server's.
     const isOfMachine = (name) => OF_MACHINE.includes(name);
-    write("User", all.filter(([name]) => !isOfMachine(name)));
-    write("Machine", all.filter(([name]) => isOfMachine(name)));
+    write(
+      "User",
+      all.filter(([name]) => !isOfMachine(name)),
+    );
+    write(
+      "Machine",
+      all.filter(([name]) => isOfMachine(name)),
+    );
   }
 
   async start() {

@@ -109,7 +109,9 @@ export class Filler {
 
 async function conclude(editor: TextEditor, choice: Exclude<Choice, "more">, version: number, follow: boolean): Promise<void> {
   if (choice === "changed" || choice === "closed") {
-    void window.showInformationMessage(`Lacuna put its alternatives away: the document ${choice === "changed" ? "has changed" : "was closed"}.`);
+    void window.showInformationMessage(
+      `Lacuna put its alternatives away: the document ${choice === "changed" ? "has changed" : "was closed"}.`,
+    );
   } else if (choice !== "left") {
     await keep(editor, choice.kept, version, follow);
   }

@@ -12,6 +12,7 @@ const LINES_COVERED = 8;
 export class Painter {
   readonly #hidden = window.createTextEditorDecorationType({ textDecoration: "none; display: none" });
   readonly #shown = window.createTextEditorDecorationType({});
+  #scrolledFrom: Position | undefined;
 
   constructor(private readonly editor: TextEditor) {}
 
@@ -20,7 +21,10 @@ export class Painter {
     const tabSize = typeof this.editor.options.tabSize === "number" ? this.editor.options.tabSize : DEFAULT_TAB;
     const replacements = edits.map(({ range, newText }) => ({ start: range.start, end: range.end, text: newText }));
     const covered = edits.map(({ range }) => new Range(range.start.line, range.start.character, range.end.line, range.end.character));
-    this.editor.setDecorations(this.#hidden, covered.filter((range) => !range.isEmpty));
+    this.editor.setDecorations(
+      this.#hidden,
+      covered.filter((range) => !range.isEmpty),
+    );
     this.editor.setDecorations(this.#shown, replacements.flatMap((replacement) => shownRows(replacement, tabSize)).map(decoration));
   }
 
@@ -33,7 +37,15 @@ export class Painter {
     }
     const { line } = first.range.start;
     if (line < visible.start.line + LINES_COVERED || line > visible.end.line) {
+      this.#scrolledFrom = visible.start;
       this.editor.revealRange(new Range(line, 0, line, 0), TextEditorRevealType.InCenter);
+    }
+  }
+
+  /** Undo what `reveal` did. */
+  scrollBack(): void {
+    if (this.#scrolledFrom !== undefined) {
+      this.editor.revealRange(new Range(this.#scrolledFrom, this.#scrolledFrom), TextEditorRevealType.AtTop);
     }
   }
 

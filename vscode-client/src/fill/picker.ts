@@ -9,7 +9,7 @@ interface Item extends QuickPickItem {
   readonly alternative: Alternative;
 }
 
-/** How the choice ended: with an alternative, without one, with the wish for more, or because the text is no longer the one that was filled. */
+/** How the choice ended: with an alternative, without one, with the wish for more, or because the text is no longer what was filled. */
 export type Choice = { readonly kept: Alternative } | "left" | "more" | "changed" | "closed";
 
 export interface Choosing {
@@ -43,7 +43,7 @@ export async function choose({ editor, result, onShow }: Choosing): Promise<Choi
     }
   };
   try {
-    return await new Promise<Choice>((resolve) => {
+    const choice = await new Promise<Choice>((resolve) => {
       listeners.push(
         picker.onDidChangeActive(([item]) => {
           show(item);
@@ -76,6 +76,10 @@ export async function choose({ editor, result, onShow }: Choosing): Promise<Choi
       }
       picker.show();
     });
+    if (choice === "left") {
+      painter.scrollBack();
+    }
+    return choice;
   } finally {
     Disposable.from(picker, painter, ...listeners).dispose();
     onShow(undefined);

@@ -21,8 +21,8 @@ export interface Shown extends Place {
 }
 
 /**
- * The rows to show for one replacement, on the lines of the text that it replaces. A text of more lines than that has those that are left on
- * the last one, since an editor can't show lines that aren't there.
+ * The rows to show for one replacement, on the lines of the text that it replaces. A text of more lines than that has those that are left
+ * on the last one, since an editor can't show lines that aren't there.
  */
 export function shownRows({ start, end, text }: Replacement, tabSize: number): Shown[] {
   const rows = end.line - start.line + 1;

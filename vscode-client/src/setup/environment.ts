@@ -54,7 +54,11 @@ export function pythonIn(folder: string, platform: NodeJS.Platform): string {
 }
 
 /** The environment to use: that of `wheel`, else one of another wheel; undefined where none is complete and has its Python. */
-export async function findEnvironment(storage: string, wheel: Wheel | undefined, platform: NodeJS.Platform): Promise<Environment | undefined> {
+export async function findEnvironment(
+  storage: string,
+  wheel: Wheel | undefined,
+  platform: NodeJS.Platform,
+): Promise<Environment | undefined> {
   const found: Environment[] = [];
   for (const name of await namesIn(environments(storage))) {
     const folder = join(environments(storage), name);

@@ -35,7 +35,13 @@ export async function install(work: Installation): Promise<string> {
   const inside = pythonIn(folder, process.platform);
   const step = async (program: string, args: readonly string[]): Promise<Ran> => {
     onLine(`> ${[program, ...args].join(" ")}`);
-    const ran = await run(program, args, { folder: storage, signal, onLine: (line) => { tell(line); } });
+    const ran = await run(program, args, {
+      folder: storage,
+      signal,
+      onLine: (line) => {
+        tell(line);
+      },
+    });
     if (ran.code !== 0) {
       throw new Error(reasonOfFailure(ran.lines, python.version));
     }

@@ -1,13 +1,26 @@
 // What venv and pip print, in plain words.
 import type { Version } from "./python";
 
+// As urllib3, the operating systems and pip itself call it.
+const NO_CONNECTION = new RegExp(
+  [
+    "NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|ConnectionResetError",
+    "name resolution|Name or service not known|getaddrinfo failed|Network is unreachable|Connection refused",
+    "Max retries exceeded|Could not fetch URL",
+  ].join("|"),
+  "i",
+);
+
 const REASONS: readonly (readonly [RegExp, string])[] = [
-  [/No module named '?(?:venv|ensurepip)|ensurepip is not available/, "this Python can't make virtual environments; on Debian and Ubuntu the package python3-venv is missing"],
+  [
+    /No module named '?(?:venv|ensurepip)|ensurepip is not available/,
+    "this Python can't make virtual environments; on Debian and Ubuntu the package python3-venv is missing",
+  ],
   [/No module named '?pip/, "this Python has no pip"],
   [/No space left on device|not enough space on the disk/i, "the disk is full"],
   [/CERTIFICATE_VERIFY_FAILED|SSLError|SSLCertVerificationError/, "the package index showed a certificate that this machine doesn't trust"],
   [
-    /NewConnectionError|NameResolutionError|name resolution|Name or service not known|getaddrinfo failed|Network is unreachable|Connection refused|ConnectTimeout|ReadTimeout|ProxyError|Max retries exceeded|ConnectionResetError|Could not fetch URL/i,
+    NO_CONNECTION,
     "the package index could not be reached, so the packages that the server needs could not be fetched; is there a network?",
   ],
   [/HTTP error 40[137]|40[137] (?:Client Error|Proxy Authentication|Forbidden|Unauthorized)/i, "the package index refused access"],

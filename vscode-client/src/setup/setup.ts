@@ -48,7 +48,10 @@ export class Setup {
     if (outdated === undefined) {
       await this.#ask(QUESTION, SET_UP);
     } else {
-      await this.#ask(`Lacuna's server (${outdated}) is another one than came with this version of the extension (${this.wheel.version}).`, UPDATE);
+      await this.#ask(
+        `Lacuna's server (${outdated}) is another one than came with this version of the extension (${this.wheel.version}).`,
+        UPDATE,
+      );
     }
   }
 

@@ -26,7 +26,10 @@ export function menuItems({ condition, served, surpriseMap, inline }: MenuState)
     { label: surpriseMap ? "$(flame) Hide the surprise map" : "$(flame) Show the surprise map", command: "lacuna.toggleSurpriseMap" },
   ];
   const settings: MenuItem[] = [
-    { label: inline ? "$(circle-slash) Turn automatic suggestions off" : "$(play) Turn automatic suggestions on", command: "lacuna.toggleInline" },
+    {
+      label: inline ? "$(circle-slash) Turn automatic suggestions off" : "$(play) Turn automatic suggestions on",
+      command: "lacuna.toggleInline",
+    },
     { label: "$(package) Choose the model…", command: "lacuna.chooseModel" },
     { label: "$(gear) Settings", command: "workbench.action.openSettings", argument: "@ext:lacuna.lacuna" },
   ];

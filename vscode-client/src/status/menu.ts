@@ -16,7 +16,9 @@ export async function showMenu(server: Server, bar: StatusBar, surpriseMap: bool
   const inline = settings.inline();
   const groups = menuItems({ condition: condition.kind, served, surpriseMap, inline });
   const separator: QuickPickItem = { label: "", kind: QuickPickItemKind.Separator };
-  const items: (QuickPickItem | (QuickPickItem & MenuItem))[] = groups.flatMap((group, index) => (index === 0 ? group : [separator, ...group]));
+  const items: (QuickPickItem | (QuickPickItem & MenuItem))[] = groups.flatMap((group, index) =>
+    index === 0 ? group : [separator, ...group],
+  );
   const chosen = await window.showQuickPick(items, { title: "Lacuna", placeHolder: bar.words.details.join(" ") });
   if (chosen !== undefined && "command" in chosen) {
     await commands.executeCommand(chosen.command, ...(chosen.argument === undefined ? [] : [chosen.argument]));

@@ -45,7 +45,11 @@ function ofModel(status: StatusParams | undefined): StatusText {
     case "ready":
       return { text: `$(check) ${name}`, details: [...model, ...said], severity: "none" };
     case "unloaded":
-      return { text: "$(circle-outline) Lacuna: resting", details: ["The model has given its memory back, and is loaded when it is needed again.", ...said], severity: "none" };
+      return {
+        text: "$(circle-outline) Lacuna: resting",
+        details: ["The model has given its memory back, and is loaded when it is needed again.", ...said],
+        severity: "none",
+      };
     case "failed":
       return { text: "$(error) Lacuna: no model", details: said, severity: "error" };
   }

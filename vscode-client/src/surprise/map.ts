@@ -178,7 +178,10 @@ export class SurpriseMap {
         editor.setDecorations(type, levels[index]?.map(({ range }) => range) ?? []);
       }
     }
-    this.#painted.set(document, levels.map((level) => level.length));
+    this.#painted.set(
+      document,
+      levels.map((level) => level.length),
+    );
   }
 
   #stop(): void {

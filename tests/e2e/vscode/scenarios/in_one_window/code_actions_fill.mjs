@@ -33,7 +33,7 @@ async function pick(window, title) {
   await window.page.locator(".monaco-editor textarea, .monaco-editor .native-edit-context").first().focus();
   await window.page.keyboard.press("Control+.");
   const focused = window.page.locator(".action-widget .monaco-list-row.focused");
-  for (let name = await focused.getAttribute("aria-label"); name !== title; ) {
+  for (let name = await focused.getAttribute("aria-label"); name !== title;) {
     await window.page.keyboard.press("ArrowDown");
     name = await until("next action", async () => {
       const now = await focused.getAttribute("aria-label");

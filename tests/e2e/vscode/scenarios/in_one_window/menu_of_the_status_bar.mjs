@@ -18,7 +18,10 @@ export default async function (stage) {
     return all.length >= 8 && all;
   });
   for (const label of ["Fill all holes of the file", "Show the surprise map", "Choose the model", "Restart the server", "Show the log"]) {
-    assert.ok(labels.some((text) => text.includes(label)), `${label} is missing: ${labels}`);
+    assert.ok(
+      labels.some((text) => text.includes(label)),
+      `${label} is missing: ${labels}`,
+    );
   }
   await rows.filter({ hasText: "Show the log" }).click();
   // What is in it can't be seen here: this build of VS Code writes no logs, for its library for that is not compiled.

@@ -35,9 +35,12 @@ export default async function (stage) {
 }
 
 function hoverAt(window, line, character) {
-  return window.host(async (vscode, [line, character]) => {
-    const { document } = vscode.window.activeTextEditor;
-    const found = await vscode.commands.executeCommand("vscode.executeHoverProvider", document.uri, new vscode.Position(line, character));
-    return found.flatMap(({ contents }) => contents.map((content) => content.value)).join("\n");
-  }, [line, character]);
+  return window.host(
+    async (vscode, [line, character]) => {
+      const { document } = vscode.window.activeTextEditor;
+      const found = await vscode.commands.executeCommand("vscode.executeHoverProvider", document.uri, new vscode.Position(line, character));
+      return found.flatMap(({ contents }) => contents.map((content) => content.value)).join("\n");
+    },
+    [line, character],
+  );
 }

@@ -15,11 +15,15 @@ export default async function (stage) {
   const window = await stage.open("set_up", files, settings);
   await window.show("a.py");
   await window.press("Set it up now", "Set Up");
-  const end = await until("end of the installation", async () => {
-    const server = await serverOf(window);
-    const told = await window.page.locator(".notifications-toasts .notification-list-item-message").allInnerTexts();
-    return server.kind === "running" ? "running" : told.find((text) => text.includes("could not be set up"));
-  }, 140_000);
+  const end = await until(
+    "end of the installation",
+    async () => {
+      const server = await serverOf(window);
+      const told = await window.page.locator(".notifications-toasts .notification-list-item-message").allInnerTexts();
+      return server.kind === "running" ? "running" : told.find((text) => text.includes("could not be set up"));
+    },
+    140_000,
+  );
   if (/index could not be reached|index has no/.test(end)) {
     throw new Skipped(`the server could not be installed here: ${end}`);
   }

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.torch_twin import load_twin
 from engine.errors import ModelError
 from engine.local import DEFAULT_MODEL
 from engine.manifest import Manifest, load_manifest
 from export.as_arm_graph import to_onnx
+from export.graph_file import stored_as_half, write_graph
 from export.model import AsArm, ModelConfig
-from export.onnx_graph import stored_as_half
+from export.torch_twin import load_twin
 
 CONFIG = ModelConfig(vocabulary=300, width=32, layers=2, heads=2, hidden=48)
 
@@ -36,7 +36,7 @@ def test_every_weight_comes_back(tied: bool, tmp_path: Path) -> None:
     for weight in model.parameters():
         torch.nn.init.normal_(weight)
     file = tmp_path / "model.onnx"
-    file.write_bytes(stored_as_half(to_onnx(model)))
+    write_graph(stored_as_half(to_onnx(model)), file)
     twin = load_twin(file, manifest_of(config))
     assert twin.config == config
     for (name, ours), theirs in zip(twin.named_parameters(), model.parameters(), strict=True):
@@ -45,6 +45,6 @@ def test_every_weight_comes_back(tied: bool, tmp_path: Path) -> None:
 
 def test_a_graph_of_another_shape_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "model.onnx"
-    file.write_bytes(stored_as_half(to_onnx(AsArm(CONFIG))))
+    write_graph(stored_as_half(to_onnx(AsArm(CONFIG))), file)
     with pytest.raises(ModelError, match=r"holds no weight blocks\.2"):
         load_twin(file, manifest_of(dataclasses.replace(CONFIG, layers=3)))
