@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.models import Unigram
+from tokenizers.pre_tokenizers import Metaspace
 
 from benchmarks import report
 from engine.errors import LacunaError
@@ -69,7 +70,9 @@ def write_random_folder(folder: Path, sizes: dict[str, int | str]) -> XlnetConfi
     save_file(weights, folder / "model.safetensors")
     pieces = [(name, 0.0) for name in _SPECIAL] + [(letter, -9.0) for letter in string.ascii_letters + string.digits + "▁"]
     pieces += [(f"▁w{number}", -9.0) for number in range(config.vocabulary - len(pieces))]
-    Tokenizer(Unigram(pieces, unk_id=0, byte_fallback=False)).save(str(folder / "tokenizer.json"))
+    tokenizer = Tokenizer(Unigram(pieces, unk_id=0, byte_fallback=False))
+    tokenizer.pre_tokenizer = Metaspace(replacement="▁", prepend_scheme="always")
+    tokenizer.save(str(folder / "tokenizer.json"))
     return config
 
 

@@ -10,11 +10,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 from numpy.typing import NDArray
@@ -22,13 +21,14 @@ from numpy.typing import NDArray
 from engine.errors import LacunaError
 from engine.manifest import FORMAT_VERSION, MANIFEST, TWO_STREAM, FileEntry, Manifest, sha256_of
 from engine.sequence import NO_MARK, SpecialIds
-from export.onnx_graph import GRAPHS, TOLERANCE, made_with, refuse_foreign
+from export.graph_file import write_graph
+from export.onnx_graph import EXACT, GRAPHS, TOLERANCE, made_with, refuse_foreign
 from export.train import TOKENIZER
 from export.xlnet_checkpoint import load_weights, weights_file
 from export.xlnet_config import CONFIG, XlnetConfig, load_config
 from export.xlnet_graph import FloatArray, distances, xlnet_to_onnx
 from export.xlnet_model import XlnetReference
-from export.xlnet_tokenizer import load_tokenizer, tokenizer_file
+from export.xlnet_tokenizer import XlnetTokenizer, load_tokenizer, tokenizer_file
 
 # Of keys and values, relative to the largest of their tensor or 1. Twelve layers that normalise behind each block make rounding grow
 # to 2e-5 with random weights; a wrong graph is off by thousands of that.
@@ -37,7 +37,6 @@ WINDOW = 512  # tokens that XLNet and the paper's checkpoints were trained on
 _MAX_HOLES = 8
 # (B, C, S, P): no past, one row, one slot, batches, longer pasts.
 _CHECKED_SHAPES = ((1, 1, 1, 0), (1, 7, 1, 0), (2, 5, 3, 4), (1, 40, 9, 0), (1, 1, 1, 17), (1, 3, 12, 60), (1, 60, 2, 60))
-_LARGEST_GRAPH = 2**31 - 2**24  # what a protocol buffer may hold, and some room
 _MEGABYTE = 1e6
 # Of a window's keys and values a fill keeps the prompt's and those of each alternative; passes need room of their own.
 _FILLED_CONTEXTS = 4
@@ -101,7 +100,7 @@ def export_xlnet(
     `say` gets a line before the work begins: what it takes; and one that says which texts don't come back unchanged. Weights and
     arithmetic are float32. Files appear in `out`, the manifest last, only once ONNX Runtime's outputs are within `TOLERANCE` (of logits
     up to 10 in size, in proportion beyond) and `CACHE_TOLERANCE` of torch's. Raises LacunaError otherwise, for input that is no such
-    model or changes meanwhile, for too little memory or disk space, and for an `out` that holds something other than a model.
+    model or changes meanwhile, for too little memory or disk space, and for an `out` that can't be written or is no model.
     """
     refuse_foreign(out)
     config = load_config(folder)
@@ -113,61 +112,69 @@ def export_xlnet(
         f"and about {needed.fill_memory / _MEGABYTE:,.0f} MB of memory to fill a window of {window} tokens"
     )
     _refuse_short(needed, out)
-    if needed.disk > _LARGEST_GRAPH:
-        raise LacunaError(f"the graph would take {needed.disk / _MEGABYTE:,.0f} MB, but one file holds 2,130 MB at most")
     words = load_tokenizer(pieces, config.vocabulary, code_whitespace=code_whitespace)
     say(f"warning: not every text survives this model's tokenizer: {words.changes}")
     weights = load_weights(path, config)
-    parameters = sum(weight.size for weight in weights.values())
-    graph = xlnet_to_onnx(config, weights, window)
-    onnx.checker.check_model(graph)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as beside_name:
-        beside = Path(beside_name)
-        (beside / TOKENIZER).write_text(words.json, encoding="utf-8")
-        (beside / GRAPHS["float32"]).write_bytes(graph.SerializeToString())
-        del graph
-        difference = largest_difference(beside / GRAPHS["float32"], XlnetReference(config, weights), window)
-        if _stamps(folder / CONFIG, path, pieces) != before:
-            raise LacunaError(f"{folder} was changed while it was exported, so {out} was not written; export it again")
-        manifest = Manifest(
-            format_version=FORMAT_VERSION,
-            name=name,
-            architecture=TWO_STREAM,
-            parameters=parameters,
-            vocabulary=config.vocabulary,
-            special_ids=SpecialIds(NO_MARK, NO_MARK, NO_MARK, NO_MARK, NO_MARK),
-            longest_position=window,
-            window=window,
-            max_holes=_MAX_HOLES,
-            layers=config.layers,
-            heads=config.heads,
-            head_size=config.head_size,
-            prompt_visibility="bidirectional",
-            prompt_order="prefix-first",
-            tokenizer=FileEntry(TOKENIZER, sha256_of(beside / TOKENIZER)),
-            graphs={"float32": FileEntry(GRAPHS["float32"], sha256_of(beside / GRAPHS["float32"]))},
-            draft_head=None,
-            corpus={},
-            evaluation={"fill_memory_mb": round(needed.fill_memory / _MEGABYTE)},
-            barred=words.barred,
-            tokenization="sentencepiece",
-            text_changes=words.changes,
-            hole_lengths="compared",
-            made_with=made_with(sha256_of(path)),
-        )
-        (beside / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
-        out.mkdir(exist_ok=True)
-        for file in (TOKENIZER, GRAPHS["float32"], MANIFEST):
-            (beside / file).replace(out / file)
-        for kind in GRAPHS.keys() - manifest.graphs.keys():  # of an earlier export, which the manifest no longer names
-            (out / GRAPHS[kind]).unlink(missing_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as beside_name:
+            beside = Path(beside_name)
+            (beside / TOKENIZER).write_text(words.json, encoding="utf-8")
+            graph = write_graph(xlnet_to_onnx(config, weights, window), beside / GRAPHS[EXACT])
+            difference = largest_difference(beside / graph.file, XlnetReference(config, weights), window)
+            if _stamps(folder / CONFIG, path, pieces) != before:
+                raise LacunaError(f"{folder} was changed while it was exported, so {out} was not written; export it again")
+            tokens = FileEntry(TOKENIZER, sha256_of(beside / TOKENIZER))
+            manifest = _manifest(name, config, window, words, tokens, graph)
+            # For people: what to count on, and what it was made of.
+            manifest = replace(
+                manifest, evaluation={"fill_memory_mb": round(needed.fill_memory / _MEGABYTE)}, made_with=made_with(sha256_of(path))
+            )
+            (beside / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
+            out.mkdir(exist_ok=True)
+            kept = [each.file for each in manifest.files]
+            for file in (*kept, MANIFEST):
+                (beside / file).replace(out / file)
+            for file in GRAPHS.values():  # of an earlier export, which the manifest no longer names
+                for stale in {file, f"{file}.data"}.difference(kept):
+                    (out / stale).unlink(missing_ok=True)
+    except OSError as error:
+        raise LacunaError(f"{out} can't be written ({error.strerror}); name another folder or make room") from None
     return ExportedXlnet(manifest, difference)
 
 
-def _stamps(*paths: Path) -> list[tuple[int, int, int]]:
-    """What tells a file from another one that took its place."""
-    return [(state.st_ino, state.st_size, state.st_mtime_ns) for state in map(os.stat, paths)]
+def _manifest(name: str, config: XlnetConfig, window: int, words: XlnetTokenizer, tokens: FileEntry, graph: FileEntry) -> Manifest:
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        name=name,
+        architecture=TWO_STREAM,
+        parameters=sum(int(np.prod(shape)) for shape in config.shapes().values()),
+        vocabulary=config.vocabulary,
+        special_ids=SpecialIds(NO_MARK, NO_MARK, NO_MARK, NO_MARK, NO_MARK),
+        longest_position=window,
+        window=window,
+        max_holes=_MAX_HOLES,
+        layers=config.layers,
+        heads=config.heads,
+        head_size=config.head_size,
+        prompt_visibility="bidirectional",
+        prompt_order="prefix-first",
+        tokenizer=tokens,
+        graphs={EXACT: graph},
+        draft_head=None,
+        corpus={},
+        evaluation={},
+        barred=words.barred,
+        tokenization="sentencepiece",
+        text_changes=words.changes,
+        hole_lengths="compared",
+    )
+
+
+def _stamps(*paths: Path) -> list[tuple[int, int, int] | None]:
+    """What tells a file from another one that took its place; None: it is gone."""
+    states = [os.stat(path) if path.exists() else None for path in paths]
+    return [state and (state.st_ino, state.st_size, state.st_mtime_ns) for state in states]
 
 
 def _refuse_short(needed: Needs, out: Path) -> None:

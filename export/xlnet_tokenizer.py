@@ -1,10 +1,10 @@
 """XLNet's tokenizer as a `tokenizer.json` that Lacuna reads: Unigram pieces, a word's space marked at its beginning.
 
-Text is normalised as `transformers.XLNetTokenizer` does it and cut at white space, whose kind and amount is lost but for one space
-before a word. The paper's checkpoint for code (Guo & Ermon, arXiv 2504.20456) keeps more of it: a line break, a tab and each two
-spaces are written as special tokens that code doesn't need otherwise. With `code_whitespace` those entries of the vocabulary are
-the white space itself, so that no text has to be rewritten before and after. Special tokens that stand for nothing in a text can't
-be had by typing their names: their entries begin with a space, and no word does.
+Text is normalised and cut as a `tokenizer.json` says, or as `transformers.XLNetTokenizer` does it: at white space, whose kind and amount
+is lost but for one space before a word. The paper's checkpoint for code (Guo & Ermon, arXiv 2504.20456) keeps more of it: a line break,
+a tab and each two spaces are written as special tokens that code doesn't need otherwise. With `code_whitespace` those entries of the
+vocabulary are the white space itself, so that no text has to be rewritten before and after. Special tokens that stand for nothing in a
+text can't be had by typing their names: their entries begin with a space, and no word does.
 """
 
 from __future__ import annotations
@@ -50,12 +50,13 @@ class XlnetTokenizer:
 
 @dataclass(frozen=True)
 class _Read:
-    """Pieces and scores, the id of the unknown one, further tokens with whether they are special, and the normaliser."""
+    """Pieces and scores, the id of the unknown one, further tokens and whether they are special, how text is normalised and cut."""
 
     pieces: tuple[tuple[str, float], ...]
     unknown: int
     added: tuple[tuple[AddedToken, bool], ...]
     normaliser: Any
+    words: Any
 
 
 def tokenizer_file(place: Path) -> Path:
@@ -82,9 +83,7 @@ def load_tokenizer(path: Path, vocabulary: int, *, code_whitespace: bool) -> Xln
     renamed = [(kept.get(piece) or (f" {piece}" if piece in special else piece), score) for piece, score in read.pieces]
     tokenizer = Tokenizer(Unigram(renamed, unk_id=read.unknown, byte_fallback=False))
     tokenizer.normalizer = read.normaliser
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(replacement=SPACE_MARK, prepend_scheme="always")]
-    )
+    tokenizer.pre_tokenizer = read.words
     tokenizer.add_tokens([AddedToken(space, normalized=False, special=False) for space in kept.values()])
     # Of these the special ones are not found in a text as long as `encode_special_tokens` is set, which the engine does.
     further = [(token, is_special) for token, is_special in read.added if token.content not in names]
@@ -105,7 +104,8 @@ def _from_pieces(path: Path) -> _Read:
     steps: list[Any] = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"'), normalizers.NFKD(), normalizers.StripAccents()]
     if model.charsmap:
         steps.append(normalizers.Precompiled(model.charsmap))
-    return _Read(model.pieces, names.index("<unk>"), (), normalizers.Sequence(steps))
+    words = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(replacement=SPACE_MARK, prepend_scheme="always")]
+    return _Read(model.pieces, names.index("<unk>"), (), normalizers.Sequence(steps), pre_tokenizers.Sequence(words))
 
 
 def _from_json(path: Path) -> _Read:
@@ -120,5 +120,8 @@ def _from_json(path: Path) -> _Read:
     model = raw["model"]
     if model.get("type") != "Unigram" or not isinstance(model.get("unk_id"), int):
         raise LacunaError(f"{path} is no Unigram tokenizer with an unknown piece, which XLNet's are")
+    if SPACE_MARK not in json.dumps(raw.get("pre_tokenizer"), ensure_ascii=False):
+        raise LacunaError(f"{path} doesn't mark the spaces of words with {SPACE_MARK}, as XLNet's tokenizers do")
     added = tuple((token, token.special) for _, token in sorted(tokenizer.get_added_tokens_decoder().items()))
-    return _Read(tuple((piece, score) for piece, score in model["vocab"]), model["unk_id"], added, tokenizer.normalizer)
+    pieces = tuple((piece, score) for piece, score in model["vocab"])
+    return _Read(pieces, model["unk_id"], added, tokenizer.normalizer, tokenizer.pre_tokenizer)

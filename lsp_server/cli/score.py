@@ -142,5 +142,6 @@ def _show_least_expected(buffer: Buffer, tokens: Sequence[ScoredToken], style: S
     for token in sorted(tokens, key=lambda token: token.logprob)[:_MOST_SURPRISING]:
         expected = ", ".join(f"{harmless(repr(text))} {probability:.0%}" for text, probability in token.alternatives[:3])
         place = range_of(buffer, token.start, token.end).start
-        name = style.new(repr(surface(buffer, token))) if token.start < token.end else "the end"
+        # Elsewhere a token of no text is a word's space behind white space.
+        name = "the end" if token is tokens[-1] and token.start == token.end else style.new(repr(surface(buffer, token)))
         print(f"{style.aside(f'{place!s:>9}')}  {token.bits:5.1f} bits  {name} is number {token.rank:,}; expected {expected}")

@@ -20,7 +20,7 @@ from engine.local import load_infiller
 from engine.manifest import MANIFEST, load_manifest
 from engine.options import FillOptions
 from engine.passage import Passage
-from export import xlnet
+from export import graph_file, xlnet
 from export.cli import main
 from export.xlnet import export_xlnet, largest_difference, needs
 from export.xlnet_checkpoint import load_weights, weights_file
@@ -237,6 +237,19 @@ def test_a_model_swapped_meanwhile_is_refused(folder: Path, monkeypatch: pytest.
     refused(folder, "was changed while it was exported")
 
 
+def test_a_place_that_can_t_be_written_is_refused(folder: Path) -> None:
+    (folder.parent / "file").write_bytes(b"")
+    with pytest.raises(LacunaError, match=r"ours can't be written \("):
+        export_xlnet(folder, folder.parent / "file" / "ours", "tiny")
+
+
+def test_a_folder_of_something_else_is_left_alone(folder: Path) -> None:
+    before = sorted(folder.iterdir())
+    with pytest.raises(LacunaError, match="is no model folder"):
+        export_xlnet(folder, folder, "tiny")
+    assert sorted(folder.iterdir()) == before
+
+
 def test_a_graph_that_differs_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = xlnet_to_onnx
     monkeypatch.setattr(
@@ -247,9 +260,18 @@ def test_a_graph_that_differs_is_refused(folder: Path, monkeypatch: pytest.Monke
     refused(folder, r"logits differ from torch's by 0\.01")
 
 
-def test_a_graph_too_large_for_one_file_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xlnet, "_LARGEST_GRAPH", 1000)
-    refused(folder, "but one file holds 2,130 MB at most")
+def test_weights_too_large_for_one_file_lie_beside_it(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export_xlnet(folder, tmp_path / "one", "tiny")
+    with monkeypatch.context() as patch:
+        patch.setattr(graph_file, "LARGEST_GRAPH", 1000)
+        manifest = export_xlnet(folder, tmp_path / "two", "tiny").manifest
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == sorted([MANIFEST, *(each.file for each in manifest.files)])
+    assert "model.onnx.data" in [each.file for each in manifest.files]
+    passage = Passage(("def area(self):\n    return ", "\n"), (4,))
+    one, two = (load_infiller(tmp_path / name).fill(passage, FillOptions(temperature=0)) for name in ("one", "two"))
+    assert one.suggestions[0].fills[0].tokens == two.suggestions[0].fills[0].tokens
+    export_xlnet(folder, tmp_path / "two", "tiny")
+    assert not (tmp_path / "two" / "model.onnx.data").exists()
 
 
 def test_from_a_terminal(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -180,9 +180,24 @@ def test_another_kind_of_tokenizer_is_refused(tmp_path: Path) -> None:
         load_tokenizer(path, PIECES, code_whitespace=False)
 
 
-def test_a_vocabulary_without_the_marks_of_white_space_is_refused(pieces: Path, tmp_path: Path) -> None:
-    raw = json.loads(load_tokenizer(pieces, PIECES, code_whitespace=False).json)
-    raw["model"]["vocab"][3][0] = "other"
+def test_words_are_cut_as_a_tokenizer_json_says(theirs: Any, tmp_path: Path, code: SentencePieceText) -> None:
+    theirs.save_pretrained(tmp_path)
+    raw = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    raw["pre_tokenizer"] = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    other = text_of(path, tmp_path / "out", code_whitespace=True)
+    assert (other.decode(other.encode("a \n")), code.decode(code.encode("a \n"))) == ("a \n", "a\n")
+    raw["pre_tokenizer"] = {"type": "WhitespaceSplit"}
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    with pytest.raises(LacunaError, match="doesn't mark the spaces of words"):
+        load_tokenizer(path, PIECES, code_whitespace=True)
+
+
+def test_a_vocabulary_without_the_marks_of_white_space_is_refused(theirs: Any, tmp_path: Path) -> None:
+    theirs.save_pretrained(tmp_path)
+    raw = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    raw["model"]["vocab"][4][0] = "other"
     (tmp_path / "tokenizer.json").write_text(json.dumps(raw), encoding="utf-8")
-    with pytest.raises(LacunaError, match="has no <cls>"):
+    with pytest.raises(LacunaError, match="has no <sep>"):
         load_tokenizer(tmp_path / "tokenizer.json", PIECES, code_whitespace=True)
