@@ -23,8 +23,9 @@ picture: $(VENV)/.dev
 pictures: $(VENV)/.dev
 	node tests/e2e/vscode/pictures.mjs $(BIN)/python docs/images
 
+# Files side by side, on as many cores as there are; the tests of one file one after another, as they share what they set up.
 test: check
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 # The real editors alone: VS Code, Neovim, Emacs.
 test-e2e: $(VENV)/.dev

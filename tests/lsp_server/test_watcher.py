@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,11 @@ def threads() -> set[threading.Thread]:
 
 def end(new: set[threading.Thread]) -> None:
     """What was started must end soon after it was told to."""
+    deadline = time.monotonic() + PATIENCE
     for thread in new:
-        thread.join(PATIENCE)
+        # One that is only about to begin is listed, too, and is not alive yet.
+        while (thread.is_alive() or thread in threading.enumerate()) and time.monotonic() < deadline:
+            time.sleep(0.01)
         assert not thread.is_alive(), thread
 
 
