@@ -80,15 +80,16 @@ class Search:
 
 @dataclass(frozen=True)
 class Row:
-    """Searches by number of occurrences. `same`: the share in which copying found the likeliest fill."""
+    """Searches by number of occurrences. `gain` in nats and `same`, the share in which copying found the likeliest fill, are of those that
+    settled at temperature 0; None where none did."""
 
     occurrences: int
     variables: int
     passes: Interval
     milliseconds: Interval
     exact: float
-    gain: Interval
-    same: float
+    gain: Interval | None
+    same: float | None
 
 
 def oracle_rows(draws: int) -> list[OracleRow]:
@@ -203,8 +204,8 @@ def summarise(occurring: int, found: Sequence[Search]) -> Row:
         passes=bootstrap(median, figure([one.passes for one in found])),
         milliseconds=bootstrap(median, figure([one.milliseconds for one in found])),
         exact=float(np.mean([one.exact for one in found])),
-        gain=bootstrap(ratio_of_sums, figure(gains)) if gains else Interval(float("nan"), float("nan"), float("nan")),
-        same=float(np.mean([gain < 1e-3 for gain in gains])) if gains else float("nan"),
+        gain=bootstrap(ratio_of_sums, figure(gains)) if gains else None,
+        same=float(np.mean([gain < 1e-3 for gain in gains])) if gains else None,
     )
 
 
@@ -275,8 +276,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{row.passes:.0f}",
                 f"{row.milliseconds:.0f}",
                 f"{100 * row.exact:.0f}%",
-                f"{row.gain:.2f}",
-                f"{100 * row.same:.0f}%",
+                "none settled" if row.gain is None else f"{row.gain:.2f}",
+                "" if row.same is None else f"{100 * row.same:.0f}%",
             )
             for row in rows
         ],
