@@ -30,9 +30,13 @@ export default async function (stage) {
 
 /** Pick an action at the cursor by keys. */
 async function pick(window, title) {
-  await window.page.locator(".monaco-editor textarea, .monaco-editor .native-edit-context").first().focus();
-  await window.page.keyboard.press("Control+.");
   const focused = window.page.locator(".action-widget .monaco-list-row.focused");
+  // An extension that starts just then makes VS Code drop the answer and say that there are no actions: a person presses again.
+  await until("list of actions", async () => {
+    await window.page.locator(".monaco-editor textarea, .monaco-editor .native-edit-context").first().focus();
+    await window.page.keyboard.press("Control+.");
+    return focused.waitFor({ timeout: 5_000 }).then(() => true);
+  });
   for (let name = await focused.getAttribute("aria-label"); name !== title;) {
     await window.page.keyboard.press("ArrowDown");
     name = await until("next action", async () => {
