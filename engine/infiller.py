@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from engine.devices import Device
 from engine.options import FillOptions
 from engine.passage import Passage
 from engine.results import FillResult, Progress, Score
@@ -26,6 +27,10 @@ class Infiller(Protocol):
     @property
     def provider(self) -> str:
         """What runs the model, such as 'CPUExecutionProvider'."""
+
+    @property
+    def device(self) -> Device:
+        """Where the model runs, or where the last request ran for want of that."""
 
     @property
     def window(self) -> int:

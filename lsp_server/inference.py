@@ -27,7 +27,7 @@ from lsp_server.self_check import self_check
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Load = Callable[[Path | None], Infiller]
+Load = Callable[[Path | None, str], Infiller]
 State = Literal["idle", "loading", "ready", "working", "unloaded", "failed"]
 
 
@@ -70,12 +70,12 @@ class Job:
             raise Cancelled
 
 
-def load_local_model(folder: Path | None) -> Infiller:
-    """Load the model in `folder` (None: the default one) into this process, and try it. Raises ModelError."""
+def load_local_model(folder: Path | None, device: str) -> Infiller:
+    """Load the model in `folder` (None: the default one) into this process, onto one of DEVICES, and try it. Raises ModelError."""
     # Imported here and not above: onnxruntime takes longer to import than `initialize` may take to answer.
     from engine.local import load_infiller
 
-    infiller = load_infiller(folder)
+    infiller = load_infiller(folder, device=device)
     self_check(infiller)
     return infiller
 
@@ -89,12 +89,14 @@ def _retrieve(loading: asyncio.Task[Infiller]) -> None:
 class Inference:
     """Loads the model and runs jobs on it, one after the other, in one thread. Its methods belong to the event loop's thread.
 
-    `folder` is the model to load, None the default one. Nothing is loaded before `load`, `wake` or the first job. `on_load` is called
-    with the task of each load that begins, `on_change` where `state` may have changed.
+    `folder` is the model to load, None the default one, and `device` the one of DEVICES that it is to run on. Nothing is loaded before
+    `load`, `wake` or the first job. `on_load` is called with the task of each load that begins, `on_change` where `state`, or what the
+    model runs on, may have changed.
     """
 
     def __init__(self, load: Load = load_local_model) -> None:
         self.folder: Path | None = None
+        self.device = "auto"
         self._idle_seconds = 0.0
         self.on_load: Callable[[asyncio.Task[Infiller]], None] = lambda loading: None
         self.on_change: Callable[[], None] = lambda: None
@@ -155,28 +157,28 @@ class Inference:
             self.load()
 
     def renew(self) -> None:
-        """Load anew what `folder` names, where anything was loaded or tried so far."""
+        """Load anew what `folder` and `device` name, where anything was loaded or tried so far."""
         if self.state not in ("idle", "unloaded"):
             self.load()
 
     def load(self) -> asyncio.Task[Infiller]:
-        """Start loading the model in `folder`. Jobs run on it once it is loaded: until then on the one in use, if any, else they wait.
+        """Start loading the model in `folder`, onto `device`. Jobs run on it once it is loaded: until then on the one in use, or they wait.
 
         The task raises LacunaError when the model can't be used. The one in use then stays; without one every job raises the same. It
         is cancelled where another load begins before it is done.
         """
         if self._loading is not None:
             self._loading.cancel()
-        loading = self._loading = asyncio.create_task(self._replace(self.folder))
+        loading = self._loading = asyncio.create_task(self._replace(self.folder, self.device))
         loading.add_done_callback(_retrieve)
         self.on_load(loading)
         self.on_change()
         return loading
 
-    async def _replace(self, folder: Path | None) -> Infiller:
+    async def _replace(self, folder: Path | None, device: str) -> Infiller:
         me = asyncio.current_task()
         try:
-            infiller = await asyncio.wrap_future(self._loader.submit(self._load_or_explain, folder))
+            infiller = await asyncio.wrap_future(self._loader.submit(self._load_or_explain, folder, device))
             # In the model's thread, and so between two jobs.
             await asyncio.wrap_future(self._executor.submit(self._exchange, infiller))
             self._failure = None
@@ -190,9 +192,9 @@ class Inference:
             self._rest()
             self.on_change()
 
-    def _load_or_explain(self, folder: Path | None) -> Infiller:
+    def _load_or_explain(self, folder: Path | None, device: str) -> Infiller:
         try:
-            return self._load(folder)
+            return self._load(folder, device)
         except LacunaError:
             raise
         except Exception as error:

@@ -127,7 +127,8 @@ class Editor:
 
         @self.client.feature(STATUS)
         def status(params: Any) -> None:
-            self._hear(STATUS, Status(**params._asdict()))
+            given = {"device_reason" if name == "deviceReason" else name: value for name, value in params._asdict().items()}
+            self._hear(STATUS, Status(**given))
 
         @self.client.feature(types.PROGRESS)
         def progress(params: types.ProgressParams) -> None:

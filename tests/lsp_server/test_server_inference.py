@@ -19,7 +19,7 @@ URI = "file:///project/sample.py"
 MODEL = cast(Infiller, object())
 
 
-def load(folder: Path | None) -> Infiller:
+def load(folder: Path | None, device: str) -> Infiller:
     return MODEL
 
 
@@ -102,7 +102,7 @@ async def test_the_jobs_of_a_document_can_be_stopped_running_or_waiting(inferenc
 
 
 async def test_a_broken_model_gives_its_reason_to_every_job_until_another_is_loaded() -> None:
-    def refuse(folder: Path | None) -> Infiller:
+    def refuse(folder: Path | None, device: str) -> Infiller:
         if folder is None:
             return MODEL
         raise ModelError(f"{folder.name} is truncated") if folder.name == "broken" else MemoryError("too large")
@@ -158,7 +158,7 @@ async def test_a_model_is_unloaded_when_it_is_idle_and_not_in_the_middle_of_a_jo
 async def test_a_model_that_could_not_be_renewed_is_not_unloaded() -> None:
     broken = False
 
-    def load_or_refuse(folder: Path | None) -> Infiller:
+    def load_or_refuse(folder: Path | None, device: str) -> Infiller:
         if broken:
             raise ModelError("it is truncated")
         return MODEL
@@ -182,26 +182,26 @@ async def test_a_model_that_could_not_be_renewed_is_not_unloaded() -> None:
 async def test_of_two_loads_the_later_one_counts() -> None:
     gate, loaded = threading.Event(), []
 
-    def load_slowly(folder: Path | None) -> Infiller:
+    def load_slowly(folder: Path | None, device: str) -> Infiller:
         assert gate.wait(10)
-        loaded.append(folder)
+        loaded.append((folder, device))
         return MODEL
 
     inference = Inference(load_slowly)
     inference.folder = Path("one")
     first = inference.load()
-    inference.folder = Path("two")
+    inference.folder, inference.device = Path("two"), "cuda"
     second = inference.load()
     gate.set()
     assert await second is MODEL
-    assert first.cancelled() and loaded[-1] == Path("two")
+    assert first.cancelled() and loaded[-1] == (Path("two"), "cuda")
     inference.close()
 
 
 async def test_another_model_takes_over_between_two_jobs() -> None:
     old, new = cast(Infiller, object()), cast(Infiller, object())
     models, gate, order = iter([old, new]), threading.Event(), []
-    inference = Inference(lambda folder: next(models))
+    inference = Inference(lambda folder, device: next(models))
 
     def work(infiller: Infiller, on_pass: OnPass) -> None:
         order.append(infiller)

@@ -11,9 +11,10 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from engine import cuda_driver, devices
+from engine import cuda_driver, device_choice
 from engine.cuda_driver import BrokenDriver, Card, NoCard, first_card
-from engine.devices import CPU, Device, choose_device, missing_libraries, quiet_runtime
+from engine.device_choice import choose_device, missing_libraries, quiet_runtime
+from engine.devices import CPU, Device
 from engine.local import DEFAULT_MODEL
 from tests.engine.fake_driver import fake_driver
 
@@ -73,7 +74,7 @@ def test_without_a_driver_it_is_the_cpu_and_no_news() -> None:
 
 
 def test_the_cpu_is_taken_without_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "first_card", lambda: pytest.fail("the driver was asked"))
+    monkeypatch.setattr(device_choice, "first_card", lambda: pytest.fail("the driver was asked"))
     assert choose_device("cpu", MODEL_BYTES) == CPU == Device("cpu", "CPU", None, False)
 
 
@@ -166,7 +167,7 @@ def test_what_onnx_runtime_misses_here_can_really_not_be_loaded(capfd: pytest.Ca
 _ASKS_FOR_CUDA = """
 import sys
 import onnxruntime
-from engine.devices import missing_libraries, quiet_runtime
+from engine.device_choice import missing_libraries, quiet_runtime
 missing = missing_libraries()
 with quiet_runtime():
     session = onnxruntime.InferenceSession(sys.argv[1], providers=["CUDAExecutionProvider", "CPUExecutionProvider"], enable_fallback=0)
