@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
 from pathlib import Path
@@ -17,20 +16,10 @@ from engine.device_choice import choose_device, missing_libraries, quiet_runtime
 from engine.devices import CPU, Device
 from engine.local import DEFAULT_MODEL
 from tests.engine.fake_driver import fake_driver
+from tests.engine.no_driver import loads, needs_no_driver
 
 CARD = Card("NVIDIA Test Card", 8192 * 2**20, (13, 0))
 MODEL_BYTES = 12 * 2**20
-
-
-def loads(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
-
-
-needs_no_driver = pytest.mark.skipif(loads(cuda_driver.DRIVER_LIBRARY), reason="this machine has an NVIDIA driver")
 
 
 @pytest.fixture

@@ -7,7 +7,10 @@ export type ModelState = "idle" | "loading" | "ready" | "working" | "unloaded" |
 export interface StatusParams {
   state: ModelState;
   model?: string;
+  /** "CPU", or the graphics card's name. */
   device?: string;
+  /** Why the graphics card is not used, where one could expect that it is. */
+  deviceReason?: string;
   /** Why there is no model, or why the last request brought nothing. */
   message?: string;
   request?: string;
