@@ -13,14 +13,19 @@ DEVICES = ("auto", "cpu", "cuda")  # what may be asked for
 class Device:
     """Where a model runs: `kind`, and a `name` that a person knows, such as "NVIDIA H200".
 
-    `reason`, where there is one, says in one sentence (without capital and full stop) why that isn't the GPU, and what to do about it.
-    `is_news`: whoever asked for the device did not expect that, so it is worth a warning.
+    `reason`, where there is one, says in one sentence (without capital and full stop) why that isn't the GPU, or why the CPU had to answer
+    in its place, and what to do about it. `is_news`: whoever asked for the device did not expect that, so it is worth a warning.
     """
 
     kind: Kind
     name: str
     reason: str | None = None
     is_news: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """The reason, and what it is one for."""
+        return str(self.reason) if self.kind != "cpu" else f"the CPU runs the model: {self.reason}"
 
 
 CPU = Device("cpu", "CPU")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from engine.decoders.tied import TiedSearch
 from engine.decoders.tied_paths import Constraint
 from engine.default_model import DEFAULT_MODEL
 from engine.device_choice import choose_device
-from engine.errors import PassageError
+from engine.devices import on_the_cpu
+from engine.errors import DeviceError, PassageError
 from engine.infiller import OnPass, ignore_progress
 from engine.lengths import likeliest_lengths
 from engine.manifest import Manifest, load_manifest
@@ -37,6 +39,8 @@ __all__ = ["DEFAULT_MODEL", "LocalInfiller", "load_infiller"]
 _MARKS = 3  # rows of a sequence that are neither text nor slots: its start, the document's start and end
 _WORD = "x"
 _ROUNDS = 3  # batches drawn, at most, until enough distinct suggestions are there
+
+T = TypeVar("T")
 
 
 class LocalInfiller:
@@ -139,6 +143,31 @@ class LocalInfiller:
         return step if roomy and self.manifest.prompt_order == "suffix-first" and not any(passage.fixed_lengths[:1]) else 1
 
     def fill(self, passage: Passage, options: FillOptions, on_pass: OnPass = ignore_progress) -> FillResult:
+        return self._served(lambda: self._fill(passage, options, on_pass))
+
+    def _served(self, work: Callable[[], T]) -> T:
+        """What `work` gives on the device, or, where that fails meanwhile, what it gives from the beginning on the CPU."""
+        try:
+            return work()
+        except DeviceError as error:
+            failed = error.with_traceback(None)  # which holds contexts on the device
+        device, device_model = self.device, self.model
+        self.model, self.prompts = self._cpu_model, PromptCache()
+        if not failed.out_of_memory:
+            self.device = on_the_cpu(f"the {device.name} failed and is not asked again ({failed})")
+            return work()
+        self.device = replace(device, reason=f"the {device.name} had not enough memory for a request, which the CPU answered", is_news=True)
+        try:
+            return work()
+        finally:
+            # Without the earlier prompts there is more room for the next request.
+            self.model, self.prompts = device_model, PromptCache()
+
+    @cached_property
+    def _cpu_model(self) -> OnnxModel:
+        return OnnxModel(self.folder, self.manifest, self.precision)
+
+    def _fill(self, passage: Passage, options: FillOptions, on_pass: OnPass) -> FillResult:
         began = time.perf_counter()
         before = _Before(on_pass)
         sequence = self.sequence(passage)
@@ -227,6 +256,9 @@ class LocalInfiller:
         return Suggestion(tuple(fills), drawn.passes)
 
     def score(self, passage: Passage, texts: Sequence[str], alternatives: int = 5) -> Score:
+        return self._served(lambda: self._score(passage, texts, alternatives))
+
+    def _score(self, passage: Passage, texts: Sequence[str], alternatives: int) -> Score:
         began = time.perf_counter()
         if len(texts) != len(passage.budgets):
             raise PassageError(f"{len(passage.budgets)} holes need as many texts, not {len(texts)}")

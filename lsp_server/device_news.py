@@ -29,7 +29,6 @@ class DeviceNews:
         if device.reason is None or (wanted, device) in self._told:
             return
         self._told.add((wanted, device))
-        sentence = f"the {device.name} runs the model: {device.reason}"
-        self._ls.note(sentence, types.MessageType.Warning if device.is_news else types.MessageType.Debug)
+        self._ls.note(device.sentence, types.MessageType.Warning if device.is_news else types.MessageType.Debug)
         if device.is_news and (wanted == "cuda" or self._had_gpu):
-            self._ls.tell(f"Lacuna: {sentence}.", types.MessageType.Warning)
+            self._ls.tell(f"Lacuna: {device.sentence}.", types.MessageType.Warning)

@@ -119,7 +119,7 @@ class LacunaServer(LanguageServer):
             state,
             model=infiller.model_name if infiller else None,
             device=device.name if device else None,
-            device_reason=device.reason if device and device.is_news else None,
+            device_reason=device.sentence if device and device.is_news else None,
             message=message,
             request=request,
         )

@@ -140,7 +140,7 @@ def _examine_model(report: Report, folder: Path | None, device: str) -> None:
     found = infiller.device  # after the trial, which it might not stand
     report.device = {"wanted": device, "name": found.name, **({"reason": found.reason} if found.reason else {})}
     if device == "cuda" and found.is_news:
-        report.problems.append(f"the {found.name} runs the model: {found.reason}")
+        report.problems.append(found.sentence)
     (fill,) = result.suggestions[0].fills
     report.self_check = {"text": fill.text, "logprob": fill.logprob, "passes": result.passes, "elapsed_ms": round(result.elapsed_ms, 1)}
     after = resident_bytes()

@@ -51,4 +51,4 @@ def at_work(infiller: Infiller, doing: str) -> Iterator[OnPass]:
 
 def _warn(device: Device) -> None:
     if device.is_news:
-        print(f"lacuna: the {device.name} runs the model: {harmless(str(device.reason))}", file=sys.stderr)
+        print(f"lacuna: {harmless(device.sentence)}", file=sys.stderr)

@@ -9,7 +9,7 @@ export interface StatusParams {
   model?: string;
   /** "CPU", or the graphics card's name. */
   device?: string;
-  /** Why the graphics card is not used, where one could expect that it is. */
+  /** Why that isn't the graphics card though one could expect it, or why the CPU had to answer in its place. */
   deviceReason?: string;
   /** Why there is no model, or why the last request brought nothing. */
   message?: string;

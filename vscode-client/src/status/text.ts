@@ -36,7 +36,7 @@ function ofModel(status: StatusParams | undefined): StatusText {
   const said = message === undefined ? [] : [message];
   const model = [
     ...(status.model === undefined ? [] : [`Model: ${[status.model, ...given(status.device)].join(", on the ")}.`]),
-    ...given(status.deviceReason).map((reason) => `The graphics card is not used: ${reason}.`),
+    ...given(status.deviceReason).map((reason) => `${reason.charAt(0).toUpperCase()}${reason.slice(1)}.`),
   ];
   const name = ["Lacuna", ...given(status.model), ...given(status.device).map(shortName)].join(" · ");
   switch (state) {
