@@ -45,8 +45,8 @@ async def test_who_asks_for_the_card_is_told_once_that_there_is_none(where: str)
     async with editor(*given, abilities=capabilities(status=True), settings={} if given else {"device": "cuda"}) as ed:
         status = await ready(ed)
         assert status.device == "CPU" and str(status.device_reason).startswith(NO_DRIVER)
-        (message,) = ed.messages()
-        assert message.startswith(f"Lacuna: {NO_DRIVER}")
+        told = await ed.until(types.WINDOW_SHOW_MESSAGE)
+        assert told.message.startswith(f"Lacuna: {NO_DRIVER}") and told.type == types.MessageType.Warning
         document = ed.open(ONE_HOLE, uri="file:///project/other.py")
         assert await ed.hover(document, document.text.index("total")) is not None
         assert logged(ed, NO_DRIVER) == [types.MessageType.Warning] and len(ed.messages()) == 1
@@ -57,12 +57,14 @@ async def test_a_change_of_the_setting_loads_the_model_again() -> None:
     async with editor(abilities=capabilities(status=True)) as ed:
         await ready(ed)
         device(ed, "cuda")
-        await ed.until(STATUS, lambda params: params.device_reason is not None)
+        await ed.until(types.WINDOW_SHOW_MESSAGE)
         device(ed, "cpu")
         await ed.until(STATUS, lambda params: params == Status("ready", "lacuna-small", "CPU") and len(logged(ed, "loading")) == 3)
         # Nobody needs to know twice.
         device(ed, "cuda")
         await ed.until(STATUS, lambda params: params.device_reason is not None and len(logged(ed, "loading")) == 4)
+        document = ed.open(ONE_HOLE, uri="file:///project/other.py")
+        assert await ed.hover(document, document.text.index("total")) is not None
         assert len(ed.messages()) == 1
 
 
