@@ -48,7 +48,7 @@ def choose_device(wanted: str, graph_bytes: int | None) -> Device:
             f"{built[0]}; install a newer driver"
         )
     if graph_bytes is None:
-        return on_the_cpu("the model folder has no graph for GPUs; export the model again with lacuna-export onnx --gpu")
+        return on_the_cpu("the model folder has no graph for GPUs; lacuna-export onnx --precision gpu writes one")
     if graph_bytes > card.memory:
         return on_the_cpu(
             f"the model takes {graph_bytes // _MIB:,} MiB of the card's memory at least, but the {card.name} has {card.memory // _MIB:,}; "

@@ -16,12 +16,13 @@ from engine.decoders.base import Draw, Prefilled, prefill
 from engine.decoders.tied import TiedSearch
 from engine.decoders.tied_paths import Constraint
 from engine.default_model import DEFAULT_MODEL
-from engine.device_choice import choose_device
-from engine.devices import on_the_cpu
+from engine.device_choice import choose_device, quiet_runtime
+from engine.device_model import DeviceModel
+from engine.devices import Device, on_the_cpu
 from engine.errors import DeviceError, PassageError
 from engine.infiller import OnPass, ignore_progress
 from engine.lengths import likeliest_lengths
-from engine.manifest import Manifest, load_manifest
+from engine.manifest import Manifest, bytes_of, load_manifest
 from engine.onnx_model import OnnxModel
 from engine.options import FillOptions
 from engine.passage import Passage
@@ -46,7 +47,8 @@ T = TypeVar("T")
 class LocalInfiller:
     """One loaded model. Raises ModelError from the constructor when the folder can't be used or lacks the precision.
 
-    `device` is one of `engine.devices.DEVICES`; where CUDA can't be had the CPU serves, and the property `device` says why.
+    `device` is one of `engine.devices.DEVICES`; where CUDA can't be had, or fails, the CPU serves with the graph of the `precision` named,
+    and the attribute `device` says why.
     `prompts` are those of earlier requests; a new PromptCache in their place forgets them.
     """
 
@@ -54,10 +56,25 @@ class LocalInfiller:
         self.folder = folder
         self.manifest: Manifest = load_manifest(folder)
         self.text = (SentencePieceText if self._words_have_spaces else Text)(folder, self.manifest)
-        self.precision = precision or self.manifest.default_precision
-        self.device = choose_device(device, None)
-        self.model = OnnxModel(folder, self.manifest, self.precision)
+        self._precision = precision or self.manifest.default_precision
+        self.device, self.model = self._on(device)
         self.prompts = PromptCache()
+
+    def _on(self, wanted: str) -> tuple[Device, OnnxModel | DeviceModel]:
+        graph = self.manifest.device_graph
+        device = choose_device(wanted, None if graph is None else bytes_of(self.folder, graph))
+        if device.kind == "cuda":
+            try:
+                with quiet_runtime():
+                    return device, DeviceModel(self.folder, self.manifest, "cuda")
+            except DeviceError as error:
+                device = on_the_cpu(f"the {device.name} can't be used ({error})")
+        return device, self._cpu_model
+
+    @property
+    def precision(self) -> str:
+        """That of the graph which runs: a graph for GPUs has one of its own."""
+        return str(self.model.cache_type) if isinstance(self.model, DeviceModel) else self._precision
 
     @property
     def model_name(self) -> str:
@@ -150,11 +167,12 @@ class LocalInfiller:
         try:
             return work()
         except DeviceError as error:
-            failed = error.with_traceback(None)  # which holds contexts on the device
+            # Not the error itself, which keeps all that the pass had on the device.
+            said, out_of_memory = str(error), error.out_of_memory
         device, device_model = self.device, self.model
         self.model, self.prompts = self._cpu_model, PromptCache()
-        if not failed.out_of_memory:
-            self.device = on_the_cpu(f"the {device.name} failed and is not asked again ({failed})")
+        if not out_of_memory:
+            self.device = on_the_cpu(f"the {device.name} failed and is not asked again ({said})")
             return work()
         self.device = replace(device, reason=f"the {device.name} had not enough memory for a request, which the CPU answered", is_news=True)
         try:
@@ -165,7 +183,7 @@ class LocalInfiller:
 
     @cached_property
     def _cpu_model(self) -> OnnxModel:
-        return OnnxModel(self.folder, self.manifest, self.precision)
+        return OnnxModel(self.folder, self.manifest, self._precision)
 
     def _fill(self, passage: Passage, options: FillOptions, on_pass: OnPass) -> FillResult:
         began = time.perf_counter()

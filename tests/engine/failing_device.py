@@ -33,6 +33,10 @@ class FailingDevice:
     def draft_head(self) -> DraftHead | None:
         return self.model.draft_head
 
+    @property
+    def provider(self) -> str:
+        return "CUDAExecutionProvider"
+
     def open(self) -> State:
         self.count()
         return _FailingState(self, self.model.open())

@@ -122,7 +122,7 @@ def test_a_driver_that_is_older_than_the_build(usable: Any, monkeypatch: pytest.
 
 def test_a_folder_without_a_graph_for_gpus(usable: Any) -> None:
     usable()
-    assert "no graph for GPUs; export the model again" in reason(graph_bytes=None)
+    assert "no graph for GPUs; lacuna-export onnx --precision gpu writes one" in reason(graph_bytes=None)
 
 
 def test_a_card_that_is_too_small(usable: Any) -> None:

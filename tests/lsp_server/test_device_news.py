@@ -14,8 +14,8 @@ from engine.infiller import Infiller, OnPass
 from engine.options import FillOptions
 from engine.passage import Passage
 from engine.results import FillResult
-from lsp_server.cli import fill as fill_command
 from lsp_server.cli import main
+from lsp_server.cli import score as score_command
 from lsp_server.device_news import DeviceNews
 from lsp_server.inference import Inference
 from lsp_server.language_server import LacunaServer
@@ -78,9 +78,9 @@ def test_a_command_tells_it_and_does_its_work(
     lost: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     infiller, _ = failing_infiller(at=3, lost=lost)
-    monkeypatch.setattr(fill_command, "load_model", lambda folder, device: infiller)
+    monkeypatch.setattr(score_command, "load_model", lambda folder, device: infiller)
     path = tmp_path / "sample.py"
-    path.write_text("def double(x):\n    return ___\n", encoding="utf-8")
-    assert main(["fill", str(path), "--temperature", "0", "--json"]) == 0
+    path.write_text("def double(x):\n    return 2 * x\n", encoding="utf-8")
+    assert main(["score", str(path)]) == 0
     captured = capsys.readouterr()
-    assert captured.err == f"lacuna: {LOST if lost else NO_MEMORY}\n" and '"fills"' in captured.out
+    assert captured.err == f"lacuna: {LOST if lost else NO_MEMORY}\n" and "log-likelihood" in captured.out
