@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import cast
 
@@ -198,26 +199,62 @@ async def test_of_two_loads_the_later_one_counts() -> None:
     inference.close()
 
 
-async def test_another_model_takes_over_between_two_jobs() -> None:
+async def test_another_model_takes_over_between_two_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = cast(Infiller, object()), cast(Infiller, object())
-    models, gate, order = iter([old, new]), threading.Event(), []
-    inference = Inference(lambda folder, device: next(models))
+    models, gate, order, threads = [old, new], threading.Event(), [], []
+    left, queued = iter(models), asyncio.Event()
+
+    def load_next(folder: Path | None, device: str) -> Infiller:
+        threads.append(threading.get_ident())
+        return next(left)
+
+    inference = Inference(load_next)
 
     def work(infiller: Infiller, on_pass: OnPass) -> None:
         order.append(infiller)
+        # CUDA has made ready there what the model needs.
+        assert threading.get_ident() == threads[models.index(infiller)]
         pass_until(gate, infiller, on_pass)
         order.append(infiller)
 
     await inference.load()
     running = asyncio.create_task(inference.run(inference.new_job("fill", URI), work))
     await asyncio.sleep(0)
+    thread = inference._thread
+    assert thread is not None
+    submit = thread.submit
+
+    def watched(function: Callable[..., object], *arguments: object) -> Future[object]:
+        queued.set()
+        return submit(function, *arguments)
+
+    monkeypatch.setattr(thread, "submit", watched)
     renewal = inference.load()
-    # Loaded, it waits for the model's thread.
-    await asyncio.wrap_future(inference._loader.submit(lambda: None))
+    # Loaded, it waits for the thread of the one in use.
+    async with asyncio.timeout(10):
+        await queued.wait()
     assert inference.infiller is old and inference.state == "working"
+    # Asked for while the old one is in use, and run by the new one in its own thread.
+    waiting = [asyncio.create_task(inference.run(inference.new_job("fill", URI + name), work)) for name in "ab"]
     gate.set()
-    await running
+    await asyncio.gather(running, *waiting)
     assert await renewal is new
     await inference.run(inference.new_job("fill", URI), work)
-    assert order == [old, old, new, new]
+    assert order == [old, old, *[new] * 6]
     inference.close()
+
+
+async def test_a_thread_ends_with_its_model(inference: Inference) -> None:
+    def thread(infiller: Infiller, on_pass: OnPass) -> threading.Thread:
+        return threading.current_thread()
+
+    first = await inference.run(inference.new_job("fill", URI), thread)
+    await inference.load()
+    second = await inference.run(inference.new_job("fill", URI), thread)
+    assert first is not second
+    await asyncio.to_thread(first.join, 10)
+    assert not first.is_alive() and second.is_alive()
+    inference.idle_seconds = 0.01
+    await until_state(inference, "unloaded")
+    await asyncio.to_thread(second.join, 10)
+    assert not second.is_alive()
