@@ -30,6 +30,7 @@ from export.model import AsArm, ModelConfig, parameter_count
 from export.quantise import quantise
 from export.room import refuse_without_room
 from export.source import Source, read_source
+from export.torch_twin import load_draft_twin
 from export.train import TOKENIZER
 
 TOLERANCE = 1e-4  # of logits, absolute
@@ -169,8 +170,9 @@ def built_model(
             on_device = device_head = None
             if device:
                 on_device = write_graph(device_graph(source.model, source.longest_position), folder / GRAPHS[DEVICE])
-                if source.head is not None:
-                    drafter = draft_head_to_onnx(source.model, source.head, half=True)
+                head = load_draft_twin(source.draft_graph, source.model.config) if source.draft_graph else source.head
+                if head is not None:
+                    drafter = draft_head_to_onnx(source.model, head, half=True)
                     device_head = write_graph(drafter, folder / GRAPHS[_DEVICE_DRAFT_HEAD])
         except OSError as error:
             raise LacunaError(f"the graphs can't be written beside {out} ({error.strerror}); make room or name another folder") from None
