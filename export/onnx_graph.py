@@ -30,6 +30,7 @@ from export.model import AsArm, ModelConfig, parameter_count
 from export.quantise import quantise
 from export.room import refuse_without_room
 from export.source import Source, read_source
+from export.torch_twin import load_draft_twin
 from export.train import TOKENIZER
 
 TOLERANCE = 1e-4  # of logits, absolute
@@ -38,7 +39,7 @@ CACHE_TOLERANCE = 1e-5
 EXACT = "float32"
 PRECISIONS = (EXACT, "float16", "int8", "int4")
 DEVICE = "gpu"  # what a folder can have beside its precisions: the graph for a GPU, in float16
-_DRAFT_HEAD = "draft head"
+_DRAFT_HEAD, _DEVICE_DRAFT_HEAD = "draft head", "gpu draft head"
 GRAPHS = {
     EXACT: "model.onnx",
     "float16": "model.float16.onnx",
@@ -46,6 +47,7 @@ GRAPHS = {
     "int4": "model.int4.onnx",
     DEVICE: "model.gpu.onnx",
     _DRAFT_HEAD: "draft_head.onnx",
+    _DEVICE_DRAFT_HEAD: "draft_head.gpu.onnx",
 }
 # (B, C, S, P): no past, one row, one slot, batches, long passes and long pasts.
 _CHECKED_SHAPES = (
@@ -165,7 +167,15 @@ def built_model(
                 differences[precision] = largest_difference(folder / GRAPHS[precision], source.model, source.longest_position)
                 _refuse_different(precision, differences[precision], out)
             draft_head = _write_draft_head(source, folder / GRAPHS[_DRAFT_HEAD], out)
-            on_device = write_graph(device_graph(source.model, source.longest_position), folder / GRAPHS[DEVICE]) if device else None
+            on_device = device_head = None
+            if device:
+                on_device = write_graph(device_graph(source.model, source.longest_position), folder / GRAPHS[DEVICE])
+                differences[DEVICE] = largest_difference(folder / GRAPHS[DEVICE], source.model, source.longest_position)
+                _refuse_different(DEVICE, differences[DEVICE], out)
+                head = load_draft_twin(source.draft_graph, source.model.config) if source.draft_graph else source.head
+                if head is not None:
+                    drafter = draft_head_to_onnx(source.model, head, half=True)
+                    device_head = write_graph(drafter, folder / GRAPHS[_DEVICE_DRAFT_HEAD])
         except OSError as error:
             raise LacunaError(f"the graphs can't be written beside {out} ({error.strerror}); make room or name another folder") from None
         config = source.model.config
@@ -191,6 +201,7 @@ def built_model(
             evaluation=dict(evaluation or source.evaluation),
             made_with=made_with(source.weights_sha256),
             device_graph=on_device,
+            device_draft_head=device_head,
         )
         (folder / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
         yield Built(manifest, differences, folder, source, out)
@@ -256,9 +267,12 @@ def refuse_foreign(out: Path) -> None:
 
 
 def largest_difference(graph: Path, model: AsArm, longest: int) -> Difference:
-    """The largest between outputs of the graph in ONNX Runtime and of the model, on random passes; NaN where either has one."""
+    """The largest between outputs of the graph, an ordinary one or one for GPUs, in ONNX Runtime and of the model, on random passes; NaN
+    where either has one."""
     session = _session(str(graph))
     entries = session.get_inputs()
+    if any(entry.name == "content_places" for entry in entries):
+        return _largest_difference_on_device(session, model, longest)
     logits, caches = [0.0], [0.0]
     passes = _random_passes(model.config, longest)
     for args in tqdm(passes, f"{graph.name} beside torch", len(_CHECKED_SHAPES), unit="pass", leave=False, delay=1):
@@ -273,6 +287,44 @@ def largest_difference(graph: Path, model: AsArm, longest: int) -> Difference:
         logits.append(differences[0])
         caches += [difference / theirs.abs().max().item() for difference, theirs in zip(differences[1:], wanted[1:], strict=True)]
     return Difference(float(np.max(logits)), float(np.max(caches)))
+
+
+def _largest_difference_on_device(session: onnxruntime.InferenceSession, model: AsArm, longest: int) -> Difference:
+    """The same for a graph for GPUs, which takes one context: past rows come first in its caches, and the pass's rows behind them."""
+    config, kind = model.config, np.float16 if session.get_inputs()[-1].type == "tensor(float16)" else np.float32
+    logits, caches = [0.0], [0.0]
+    generator = torch.Generator().manual_seed(20250423)
+    for shape in _CHECKED_SHAPES:
+        _, content, _, past = shape = (1, *shape[1:])
+        args = _random_pass(config, shape, longest, generator)
+        with torch.no_grad():
+            wanted: tuple[Tensor, ...] = model(*args)
+        ids, positions, visibility, sources, targets, slot_visibility, *kept = (arg.numpy() for arg in args)
+        places = np.arange(past, past + content)
+        inputs = {
+            "content_ids": ids,
+            "content_positions": positions,
+            "content_places": np.stack((np.zeros_like(places), places), axis=1)[None],
+            "content_visibility": visibility[0],
+            "slot_sources": sources[0],
+            "slot_targets": targets,
+            "slot_offsets": targets - positions[:, sources[0]] + longest - 1,
+            "slot_visibility": slot_visibility[0],
+        }
+        for index, rows in enumerate(kept):
+            inputs[f"past_{index}"] = np.zeros((1, past + content, config.width), dtype=kind)
+            inputs[f"past_{index}"][:, :past] = _side_by_side(rows)
+        given: list[NDArray[np.float32]] = session.run(None, inputs)
+        logits.append(np.abs(given[0] - wanted[0].numpy()).max())
+        for ours, theirs in zip(given[2:], wanted[2:], strict=True):
+            caches.append(np.abs(ours[:, past:] - _side_by_side(theirs.numpy())).max() / theirs.abs().max().item())
+    return Difference(float(np.max(logits)), float(np.max(caches)))
+
+
+def _side_by_side(rows: NDArray[Any]) -> NDArray[Any]:
+    """`[1, H, R, D]` to `[1, R, H * D]`."""
+    _, heads, count, size = rows.shape
+    return rows.transpose(0, 2, 1, 3).reshape(1, count, heads * size)
 
 
 def draft_head_difference(graph: onnx.ModelProto, model: AsArm, head: DraftHead) -> float:

@@ -31,7 +31,7 @@ class FailingDevice:
 
     @property
     def draft_head(self) -> DraftHead | None:
-        return self.model.draft_head
+        return None if self.model.draft_head is None else _FailingHead(self, self.model.draft_head)
 
     @property
     def provider(self) -> str:
@@ -45,6 +45,16 @@ class FailingDevice:
         self.calls += 1
         if self.calls == self.at or (self.lost and self.calls > self.at):
             raise DeviceError("it failed in a test", out_of_memory=not self.lost)
+
+
+@dataclass
+class _FailingHead:
+    device: FailingDevice
+    head: DraftHead
+
+    def step(self, states: FloatArray, ids: IntArray) -> tuple[FloatArray, FloatArray]:
+        self.device.count()
+        return self.head.step(states, ids)
 
 
 @dataclass
