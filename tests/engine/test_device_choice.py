@@ -62,6 +62,13 @@ def test_without_a_driver_it_is_the_cpu_and_no_news() -> None:
     assert reason("cuda") == device.reason
 
 
+@needs_no_driver
+def test_a_driver_in_the_current_folder_is_nobody_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which may be a workspace that somebody only looks at."""
+    monkeypatch.chdir(fake_driver(tmp_path).parent)
+    assert reason("cuda").startswith("no NVIDIA driver was found")
+
+
 def test_the_cpu_is_taken_without_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_choice, "first_card", lambda: pytest.fail("the driver was asked"))
     assert choose_device("cpu", MODEL_BYTES) == CPU == Device("cpu", "CPU", None, False)
