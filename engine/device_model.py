@@ -29,7 +29,7 @@ from engine.laid_rows import LaidRows
 from engine.manifest import Manifest, checked_file
 from engine.model import DraftHead, Rows
 from engine.onnx_draft_head import load_draft_head
-from engine.places import SPARE, Places
+from engine.places import Places
 from engine.sequence import BoolArray, IntArray
 
 _COMMON = -1  # owner of places that all contexts of a state see
@@ -143,12 +143,9 @@ class DeviceModel:
         return outputs["logits"][0, :slots].copy(), outputs["states"][0, :slots].copy()
 
     def _run(self, inputs: Mapping[str, NDArray[Any]], content: int, slots: int, rows: int) -> dict[str, NDArray[np.float32]]:
-        """A pass of this shape; what is behind the rows of `inputs` is padding."""
+        """A pass of this shape. What is behind the rows of `inputs` is padding: it sees nothing, and writes to the spare place."""
         bound = self._bucket(content, slots, rows)
         bound.clear()
-        # Padding writes to the spare place and sees it, so that its softmax is one.
-        for name in ("content_visibility", "slot_visibility"):
-            bound.inputs[name][len(inputs.get(name, ())) :, SPARE] = True
         for name, values in inputs.items():
             bound.inputs[name][tuple(map(slice, values.shape))] = values
         return bound.run()
