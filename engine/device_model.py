@@ -54,8 +54,8 @@ class DeviceModel:
     """Loads a model folder's device graph on `device`, "cuda" or "cpu", and makes the commonest passes ready.
 
     Raises ModelError when the folder has no such graph or it breaks the manifest's promises, DeviceError when the device can't be used or
-    has no memory left, then and at every pass. Passes are to be run by the thread that loads the model: CUDA graphs belong to a thread, and
-    another one's first passes would be captured again.
+    has no memory left, then and at every pass. Passes are to be run by the thread that loads the model: ONNX Runtime keeps CUDA graphs by
+    thread, and in another one all would be captured again.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, device: str = "cuda") -> None:
