@@ -35,8 +35,8 @@ from engine.sequence import BoolArray, IntArray
 _COMMON = -1  # owner of places that all contexts of a state see
 _ROWS = 256  # the fewest cache rows that a pass reads; larger passes read twice as many, and so on
 _MOST_CAPTURED = 256  # content or slot rows of a pass whose buffers are kept, and whose CUDA graph
-# (content rows, slot rows) that are made ready at load: tokens and drafts of one fill and of a few together, and a prompt's passes.
-_WARM = ((1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (32, 32), (4, 1), (8, 1), (256, 1))
+# (content rows, slot rows) that are made ready at load: a prompt's passes, and tokens with drafts of one fill or of a few together.
+_WARM = (*((1 << power, 1) for power in range(9)), *((1 << power, 1 << power) for power in range(1, 7)))
 
 _INPUTS = (
     "content_ids",
