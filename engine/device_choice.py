@@ -11,12 +11,13 @@ import ctypes
 import io
 import re
 from collections.abc import Iterator
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import onnxruntime
 
 from engine.cuda_driver import BrokenDriver, NoCard, first_card
 from engine.devices import CPU, Device, on_the_cpu
+from engine.manifest import TWO_STREAM, Manifest, bytes_of
 
 CUDA_PROVIDER = "CUDAExecutionProvider"
 
@@ -24,10 +25,10 @@ _MIB = 2**20
 _SILENT, _WARNINGS = 4, 2  # severities of ONNX Runtime; the second is its default
 
 
-def choose_device(wanted: str, graph_bytes: int | None) -> Device:
-    """The device for a model whose graph for GPUs takes `graph_bytes` of memory at least; None: it has no such graph.
+def choose_device(wanted: str, folder: Path, manifest: Manifest) -> Device:
+    """The device for the model in `folder`. `wanted` is one of DEVICES: "auto" is CUDA where that can be had.
 
-    `wanted` is one of DEVICES: "auto" is CUDA where that can be had. That there is no card is news only to those who asked for one.
+    That there is no card, or no way for such a model to run on one, is news only to those who asked for it.
     """
     if wanted == "cpu":
         return CPU
@@ -47,11 +48,14 @@ def choose_device(wanted: str, graph_bytes: int | None) -> Device:
             f"the NVIDIA driver knows CUDA up to {'.'.join(map(str, card.cuda))}, but ONNX Runtime {onnxruntime.__version__} is built for "
             f"{built[0]}; install a newer driver"
         )
-    if graph_bytes is None:
+    if manifest.architecture == TWO_STREAM:
+        return on_the_cpu("XLNet models have no graph for GPUs, and run on the CPU alone", is_news=wanted == "cuda")
+    if manifest.device_graph is None:
         return on_the_cpu("the model folder has no graph for GPUs; lacuna-export onnx --precision gpu writes one")
-    if graph_bytes > card.memory:
+    least = bytes_of(folder, manifest.device_graph)
+    if least > card.memory:
         return on_the_cpu(
-            f"the model takes {graph_bytes // _MIB:,} MiB of the card's memory at least, but the {card.name} has {card.memory // _MIB:,}; "
+            f"the model takes {least // _MIB:,} MiB of the card's memory at least, but the {card.name} has {card.memory // _MIB:,}; "
             "choose a smaller model"
         )
     missing = missing_libraries()

@@ -29,14 +29,14 @@ from engine.laid_rows import LaidRows
 from engine.manifest import Manifest, checked_file
 from engine.model import DraftHead, Rows
 from engine.onnx_draft_head import load_draft_head
-from engine.places import SPARE, Places
+from engine.places import Places
 from engine.sequence import BoolArray, IntArray
 
 _COMMON = -1  # owner of places that all contexts of a state see
 _ROWS = 256  # the fewest cache rows that a pass reads; larger passes read twice as many, and so on
 _MOST_CAPTURED = 256  # content or slot rows of a pass whose buffers are kept, and whose CUDA graph
-# (content rows, slot rows) that are made ready at load: tokens and drafts of one fill and of a few together, and a prompt's passes.
-_WARM = ((1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (32, 32), (4, 1), (8, 1), (256, 1))
+# (content rows, slot rows) that are made ready at load: a prompt's passes, and tokens with drafts of one fill or of a few together.
+_WARM = (*((1 << power, 1) for power in range(9)), *((1 << power, 1 << power) for power in range(1, 7)))
 
 _INPUTS = (
     "content_ids",
@@ -54,8 +54,8 @@ class DeviceModel:
     """Loads a model folder's device graph on `device`, "cuda" or "cpu", and makes the commonest passes ready.
 
     Raises ModelError when the folder has no such graph or it breaks the manifest's promises, DeviceError when the device can't be used or
-    has no memory left, then and at every pass. Passes are to be run by the thread that loads the model: CUDA graphs belong to a thread, and
-    another one's first passes would be captured again.
+    has no memory left, then and at every pass. Passes are to be run by the thread that loads the model: ONNX Runtime keeps CUDA graphs by
+    thread, and in another one all would be captured again.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, device: str = "cuda") -> None:
@@ -143,12 +143,9 @@ class DeviceModel:
         return outputs["logits"][0, :slots].copy(), outputs["states"][0, :slots].copy()
 
     def _run(self, inputs: Mapping[str, NDArray[Any]], content: int, slots: int, rows: int) -> dict[str, NDArray[np.float32]]:
-        """A pass of this shape; what is behind the rows of `inputs` is padding."""
+        """A pass of this shape. What is behind the rows of `inputs` is padding: it sees nothing, and writes to the spare place."""
         bound = self._bucket(content, slots, rows)
         bound.clear()
-        # Padding writes to the spare place and sees it, so that its softmax is one.
-        for name in ("content_visibility", "slot_visibility"):
-            bound.inputs[name][len(inputs.get(name, ())) :, SPARE] = True
         for name, values in inputs.items():
             bound.inputs[name][tuple(map(slice, values.shape))] = values
         return bound.run()

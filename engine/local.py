@@ -22,7 +22,7 @@ from engine.devices import Device, on_the_cpu
 from engine.errors import DeviceError, PassageError
 from engine.infiller import OnPass, ignore_progress
 from engine.lengths import likeliest_lengths
-from engine.manifest import Manifest, bytes_of, load_manifest
+from engine.manifest import Manifest, load_manifest
 from engine.onnx_model import OnnxModel
 from engine.options import FillOptions
 from engine.passage import Passage
@@ -61,8 +61,7 @@ class LocalInfiller:
         self.prompts = PromptCache()
 
     def _on(self, wanted: str) -> tuple[Device, OnnxModel | DeviceModel]:
-        graph = self.manifest.device_graph
-        device = choose_device(wanted, None if graph is None else bytes_of(self.folder, graph))
+        device = choose_device(wanted, self.folder, self.manifest)
         if device.kind == "cuda":
             try:
                 with quiet_runtime():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ import pytest
 
 from engine import cuda_driver, device_choice
 from engine.cuda_driver import BrokenDriver, Card, NoCard, first_card
+from engine.default_model import DEFAULT_MODEL
 from engine.device_choice import choose_device, missing_libraries, quiet_runtime
 from engine.devices import CPU, Device
-from engine.local import DEFAULT_MODEL
+from engine.manifest import TWO_STREAM, FileEntry, Manifest, load_manifest
 from tests.engine.fake_driver import fake_driver
 from tests.engine.no_driver import loads, needs_no_driver
 
 CARD = Card("NVIDIA Test Card", 8192 * 2**20, (13, 0))
-MODEL_BYTES = 12 * 2**20
+GRAPH = FileEntry("model.gpu.onnx", "")
+MODEL = replace(load_manifest(DEFAULT_MODEL), device_graph=GRAPH)
 
 
 @pytest.fixture
@@ -45,9 +48,13 @@ def usable(driver: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return install
 
 
-def reason(wanted: str = "auto", graph_bytes: int | None = MODEL_BYTES) -> str:
+def choice(wanted: str, model: Manifest = MODEL, folder: Path = DEFAULT_MODEL) -> Device:
+    return choose_device(wanted, folder, model)
+
+
+def reason(wanted: str = "auto", model: Manifest = MODEL, folder: Path = DEFAULT_MODEL) -> str:
     """Why it is the CPU, which has to be news."""
-    device = choose_device(wanted, graph_bytes)
+    device = choice(wanted, model, folder)
     assert (device.kind, device.name, device.is_news) == ("cpu", "CPU", True)
     assert device.reason is not None
     return device.reason
@@ -55,7 +62,7 @@ def reason(wanted: str = "auto", graph_bytes: int | None = MODEL_BYTES) -> str:
 
 @needs_no_driver
 def test_without_a_driver_it_is_the_cpu_and_no_news() -> None:
-    device = choose_device("auto", MODEL_BYTES)
+    device = choice("auto")
     assert device.kind == "cpu" and not device.is_news
     assert device.reason is not None and device.reason.startswith(f"no NVIDIA driver was found ({cuda_driver.DRIVER_LIBRARY} ")
     # But to somebody who wanted it, it is.
@@ -71,7 +78,7 @@ def test_a_driver_in_the_current_folder_is_nobody_s(tmp_path: Path, monkeypatch:
 
 def test_the_cpu_is_taken_without_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_choice, "first_card", lambda: pytest.fail("the driver was asked"))
-    assert choose_device("cpu", MODEL_BYTES) == CPU == Device("cpu", "CPU", None, False)
+    assert choice("cpu") == CPU == Device("cpu", "CPU", None, False)
 
 
 def test_the_card_is_named_as_its_driver_names_it(driver: Any) -> None:
@@ -84,14 +91,14 @@ def test_the_card_is_named_as_its_driver_names_it(driver: Any) -> None:
 def test_a_usable_card_is_taken(usable: Any) -> None:
     usable()
     for wanted in ("auto", "cuda"):
-        assert choose_device(wanted, MODEL_BYTES) == Device("cuda", "NVIDIA Test Card")
+        assert choice(wanted) == Device("cuda", "NVIDIA Test Card")
 
 
 @pytest.mark.parametrize("answers", [{"count": 0}, {"code": 100}])
 def test_a_driver_without_a_card_is_no_news(driver: Any, monkeypatch: pytest.MonkeyPatch, answers: dict[str, int]) -> None:
     driver(**answers)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    device = choose_device("auto", MODEL_BYTES)
+    device = choice("auto")
     assert device.reason == "the NVIDIA driver shows no card, and CUDA_VISIBLE_DEVICES is '-1'; see what nvidia-smi says"
     assert device.kind == "cpu" and not device.is_news
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
@@ -124,17 +131,26 @@ def test_a_driver_that_is_older_than_the_build(usable: Any, monkeypatch: pytest.
     assert reason().startswith("the NVIDIA driver knows CUDA up to 12.4, but ONNX Runtime ")
     # Within a major version the older driver serves.
     monkeypatch.setattr(onnxruntime, "cuda_version", "12.9")
-    assert choose_device("auto", MODEL_BYTES).kind == "cuda"
+    assert choice("auto").kind == "cuda"
 
 
 def test_a_folder_without_a_graph_for_gpus(usable: Any) -> None:
     usable()
-    assert "no graph for GPUs; lacuna-export onnx --precision gpu writes one" in reason(graph_bytes=None)
+    assert "no graph for GPUs; lacuna-export onnx --precision gpu writes one" in reason(model=replace(MODEL, device_graph=None))
 
 
-def test_a_card_that_is_too_small(usable: Any) -> None:
+def test_an_xlnet_model_is_for_the_cpu_which_nobody_can_mend(usable: Any) -> None:
+    usable()
+    xlnet = replace(MODEL, architecture=TWO_STREAM, device_graph=None)
+    assert choice("auto", xlnet) == Device("cpu", "CPU", "XLNet models have no graph for GPUs, and run on the CPU alone")
+    assert reason("cuda", xlnet) == choice("auto", xlnet).reason
+
+
+def test_a_card_that_is_too_small(usable: Any, tmp_path: Path) -> None:
     usable(mebibytes=2048)
-    assert "takes 3,000 MiB of the card's memory at least, but the NVIDIA Test Card has 2,048" in reason(graph_bytes=3000 * 2**20)
+    with (tmp_path / GRAPH.file).open("wb") as graph:
+        graph.truncate(3000 * 2**20)  # which takes no room on the disk
+    assert "takes 3,000 MiB of the card's memory at least, but the NVIDIA Test Card has 2,048" in reason(folder=tmp_path)
 
 
 def test_libraries_that_are_not_there_are_named(usable: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
