@@ -6,8 +6,8 @@ requests need no copying: their places are shared, or free again (`engine.places
 
 Passes are padded to few shapes, each with buffers at addresses of its own, bound to the graph once. On CUDA the first pass of a shape is
 captured as a CUDA graph and every later one is a single launch. What goes in is one copy, what comes out another: a pass's S slot rows
-answer with S * V logits, and sampling and the accept test stay on the host, in float64, where the decoders' exactness is settled. The
-copies cost microseconds for the few slot rows of a decoding pass, and nothing returns to the host in between.
+answer with S * V logits, and sampling and the accept test stay on the host, in float64, where the decoders' exactness is settled. That
+is one copy a pass, of some hundred kilobytes for the slot rows of a decoding pass, and no round trip for each of its tokens.
 
 `device` "cpu" runs the same path without a GPU, but for graph capture: slower than `OnnxModel` there, and how the tests hold it.
 """
@@ -34,7 +34,8 @@ from engine.sequence import BoolArray, IntArray
 
 _COMMON = -1  # owner of places that all contexts of a state see
 _ROWS = 256  # the fewest cache rows that a pass reads; larger passes read twice as many, and so on
-_MOST_CAPTURED = 256  # content or slot rows of a pass whose buffers are kept, and whose CUDA graph
+# Content and slot rows of a pass whose buffers are kept, and its CUDA graph. More slot rows would keep megabytes of logits each.
+_MOST_CAPTURED = 256, 64
 # (content rows, slot rows) that are made ready at load: a prompt's passes, and tokens with drafts of one fill or of a few together.
 _WARM = (*((1 << power, 1) for power in range(9)), *((1 << power, 1 << power) for power in range(1, 7)))
 
@@ -152,7 +153,7 @@ class DeviceModel:
 
     def _bucket(self, content: int, slots: int, rows: int) -> BoundPass:
         shape = (content, slots, rows)
-        if max(content, slots) > _MOST_CAPTURED:
+        if content > _MOST_CAPTURED[0] or slots > _MOST_CAPTURED[1]:
             return self._bound(*shape, None)
         if shape not in self._buckets:
             self._graphs += 1
