@@ -27,9 +27,12 @@ LONGEST = 3000  # past the last of the steps that offsets are told apart by
 # What onnxruntime-gpu 1.31.1 has a kernel for, in float16 and float32, that copies nothing from the host when a graph is replayed.
 ON_CUDA = {
     "Add",
+    "And",
     "Attention",
     "Cast",
     "Gather",
+    "GreaterOrEqual",
+    "LessOrEqual",
     "MatMul",
     "Mul",
     "RMSNormalization",
