@@ -65,7 +65,10 @@ test("why a graphics card is not used is told, also while the model works", () =
   const reason = "the CPU runs the model: the NVIDIA H200 has too little memory";
   for (const state of ["ready", "working"] as const) {
     const { details } = said(running, { state, ...model, deviceReason: reason });
-    assert.deepEqual(details.slice(0, 2), ["Model: lacuna-small, on the CPU.", "The CPU runs the model: the NVIDIA H200 has too little memory."]);
+    assert.deepEqual(details.slice(0, 2), [
+      "Model: lacuna-small, on the CPU.",
+      "The CPU runs the model: the NVIDIA H200 has too little memory.",
+    ]);
   }
 });
 
