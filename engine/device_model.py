@@ -69,6 +69,7 @@ class DeviceModel:
         if manifest.device_graph is None:
             raise ModelError(f"{folder} has no graph for a GPU; export the model again with --precision gpu, or run it on the CPU")
         self.path = checked_file(folder, manifest.device_graph)
+        self.sha256 = manifest.device_graph.sha256
         self.manifest = manifest
         self.device = device
         self.session = device_session(self.path, device)

@@ -25,6 +25,10 @@ class Infiller(Protocol):
         """The model's name from its manifest."""
 
     @property
+    def model_id(self) -> str:
+        """The same for the same weights in the same precision, and for no others: two models may have one name."""
+
+    @property
     def provider(self) -> str:
         """What runs the model, such as 'CPUExecutionProvider'."""
 

@@ -80,6 +80,10 @@ class LocalInfiller:
         return self.manifest.name
 
     @property
+    def model_id(self) -> str:
+        return self.model.sha256[:16]
+
+    @property
     def provider(self) -> str:
         return self.model.provider
 

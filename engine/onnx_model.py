@@ -43,6 +43,7 @@ class OnnxModel:
         path = checked_file(folder, manifest.graphs[precision])
         self.session = _session(path, threads or 1)
         self.path = path
+        self.sha256 = manifest.graphs[precision].sha256
         self.manifest = manifest
         self.past_names = [f"past_{index}" for index in range(2 * manifest.cached_layers)]
         # Rotary keys hold their position; relative ones are compared with a query's when it comes.

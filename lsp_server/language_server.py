@@ -118,6 +118,7 @@ class LacunaServer(LanguageServer):
         status = Status(
             state,
             model=infiller.model_name if infiller else None,
+            model_id=infiller.model_id if infiller else None,
             device=device.name if device else None,
             device_reason=device.sentence if device and device.is_news else None,
             message=message,

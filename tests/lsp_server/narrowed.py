@@ -26,6 +26,10 @@ class Narrowed:
         return self.infiller.model_name
 
     @property
+    def model_id(self) -> str:
+        return self.infiller.model_id
+
+    @property
     def provider(self) -> str:
         return self.infiller.provider
 
