@@ -15,9 +15,9 @@ STATUS = "lacuna/status"
 
 @dataclass(frozen=True)
 class Status:
-    """`model`, `model_id` and `device` of the model in use, and `device_reason`, why that isn't the GPU where one could expect it, or why the
-    GPU had to let the CPU answer. `message` says in one sentence why there is no model, or why the request `request` brought nothing; it
-    goes when the next request begins."""
+    """`model`, `model_id` and `device` of the model in use, and `device_reason`, why that isn't the GPU where one could expect it, or why
+    the GPU had to let the CPU answer. `message` says in one sentence why there is no model, or why the request `request` brought nothing;
+    it goes when the next request begins."""
 
     state: State
     model: str | None = None
