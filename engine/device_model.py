@@ -14,9 +14,7 @@ is one copy a pass, of some hundred kilobytes for the slot rows of a decoding pa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +93,7 @@ class DeviceModel:
             for content, slots in _WARM:
                 rows = _ROWS
                 while rows <= self.places.capacity:
-                    self._run({}, content, slots, rows)
+                    self.run(self.prepared(content, slots, rows), 0)
                     rows *= 2
 
     def _check(self) -> None:
@@ -140,23 +138,19 @@ class DeviceModel:
             self._grow(2 * self.places.capacity)
         return self.places.take(count)
 
-    def run(self, inputs: Mapping[str, NDArray[Any]], rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits `[S, V]` and states `[S, width]` of a pass over the first `rows` rows of the caches.
-
-        `inputs` are the graph's, but for the caches; of places they tell the first `rows` at most.
-        """
-        content, slots = len(inputs["content_keys"]), len(inputs["slot_keys"])
+    def prepared(self, content: int, slots: int, rows: int) -> BoundPass:
+        """A pass over the first `rows` rows of the caches, its inputs the graph's but for these. They are at least as long as asked for,
+        and 0: what is not written to is padding, which writes to the spare place. Raises DeviceError."""
         with reported(self.device, self.path):
-            outputs = self._run(inputs, bucket(content), bucket(slots), max(_ROWS, bucket(rows)))
-        return outputs["logits"][0, :slots].copy(), outputs["states"][0, :slots].copy()
-
-    def _run(self, inputs: Mapping[str, NDArray[Any]], content: int, slots: int, rows: int) -> dict[str, NDArray[np.float32]]:
-        """A pass of this shape. What is behind the rows of `inputs` is padding, which writes to the spare place."""
-        bound = self._bucket(content, slots, rows)
+            bound = self._bucket(bucket(content), bucket(slots), max(_ROWS, bucket(rows)))
         bound.clear()
-        for name, values in inputs.items():
-            bound.inputs[name][tuple(map(slice, values.shape))] = values
-        return bound.run()
+        return bound
+
+    def run(self, bound: BoundPass, slots: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits `[slots, V]` and states `[slots, width]` of a prepared pass. Raises DeviceError."""
+        with reported(self.device, self.path):
+            outputs = bound.run()
+        return outputs["logits"][0, :slots].copy(), outputs["states"][0, :slots].copy()
 
     def _bucket(self, content: int, slots: int, rows: int) -> BoundPass:
         shape = (content, slots, rows)
@@ -227,29 +221,24 @@ class DeviceState:
         longest = model.manifest.longest_position
         if max(positions.max(initial=0), targets.max(initial=0)) >= longest:
             raise PassageError(f"a row stands beyond the {longest} positions that {model.manifest.name} knows; shorten the passage")
-        self._new, self._laid = model.take(len(positions)), laid
-        rows_read = 1 + int(max(self.places.max(initial=0), self._new.max(initial=0)))
-        seen_from, seen_to = np.zeros((2, rows_read), dtype=np.int64)
+        count, asked, sources = len(positions), len(targets), laid.sources
+        self._new, self._laid = model.take(count), laid
+        bound = model.prepared(count, asked, 1 + int(max(self.places.max(initial=0), self._new.max(initial=0))))
+        inputs = bound.inputs
+        inputs["content_ids"][0, :count] = laid.ids
+        inputs["content_positions"][0, :count] = positions
+        inputs["content_places"][0, :count, 1] = self._new
+        inputs["content_keys"][:count, 0] = 1 + laid.context * _KEYS + laid.reach
+        inputs["slot_sources"][:asked] = sources
+        inputs["slot_targets"][0, :asked] = targets
+        inputs["slot_offsets"][0, :asked] = targets - positions[sources] + longest - 1
+        inputs["slot_keys"][:asked, 0] = 1 + laid.slot_context * _KEYS + laid.slot_reach
         common = self.owners == _COMMON
-        seen_from[self.places] = np.where(common, 1, 1 + self.owners * _KEYS)
-        seen_to[self.places] = np.where(common, _LAST_KEY, (1 + self.owners) * _KEYS)
-        first = 1 + laid.context * _KEYS
-        seen_from[self._new], seen_to[self._new] = first + laid.index + 1, (1 + laid.context) * _KEYS
-        logits, states = model.run(
-            {
-                "content_ids": laid.ids[None],
-                "content_positions": positions[None],
-                "content_places": np.stack((np.zeros_like(self._new), self._new), axis=1)[None],
-                "content_keys": (first + laid.reach)[:, None],
-                "slot_sources": laid.sources,
-                "slot_targets": targets[None],
-                "slot_offsets": (targets - positions[laid.sources] + longest - 1)[None],
-                "slot_keys": (1 + laid.slot_context * _KEYS + laid.slot_reach)[:, None],
-                "seen_from": seen_from,
-                "seen_to": seen_to,
-            },
-            rows_read,
-        )
+        inputs["seen_from"][self.places] = np.where(common, 1, 1 + self.owners * _KEYS)
+        inputs["seen_to"][self.places] = np.where(common, _LAST_KEY, (1 + self.owners) * _KEYS)
+        inputs["seen_from"][self._new] = 1 + laid.context * _KEYS + 1 + laid.index
+        inputs["seen_to"][self._new] = (1 + laid.context) * _KEYS
+        logits, states = model.run(bound, asked)
         refuse_broken(logits, model.path)
         logits[:, model.never] = -np.inf
         self.states = laid.apart(states)
@@ -257,11 +246,12 @@ class DeviceState:
 
     def keep(self, counts: IntArray) -> None:
         assert self._laid is not None
-        chosen = self._laid.kept(counts)
-        owners = np.full(len(chosen), _COMMON) if self.contexts == 1 else self._laid.context[chosen]
+        kept = np.zeros(len(self._new), dtype=np.bool_)
+        kept[self._laid.kept(counts)] = True
+        owners = self._laid.context[kept] if self.contexts > 1 else np.full(kept.sum(), _COMMON)
         self.owners = np.concatenate((self.owners, owners))
-        self.places = np.concatenate((self.places, self._new[chosen]))
-        self._new = np.delete(self._new, chosen)
+        self.places = np.concatenate((self.places, self._new[kept]))
+        self._new = self._new[~kept]
         self._let_go()
 
     def _let_go(self) -> None:

@@ -411,7 +411,7 @@ class _DeviceGraph(_Checked):
         assert entry is not None
         with tempfile.TemporaryDirectory() as folder:
             made = write_graph(device_graph(source.model, source.longest_position), Path(folder) / entry.file)
-            alone = replace(self.manifest, device_graph=made, draft_head=None)
+            alone = replace(self.manifest, device_graph=made, draft_head=None, device_draft_head=None)
             return _SAME_BYTES if made == entry else self._beside_made(DeviceModel(Path(folder), alone, "cpu"), ids)
 
 
