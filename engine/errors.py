@@ -11,6 +11,10 @@ class ModelError(LacunaError):
     """A model folder that can't be used: missing, truncated, altered, of another format or with broken weights."""
 
 
+class DeviceError(LacunaError):
+    """The GPU can't be used, or failed during a pass: no memory left on it, or lost. What was asked for can still be had from the CPU."""
+
+
 class PassageError(LacunaError):
     """A passage that the model can't take: no hole, too many rows, a budget out of range."""
 

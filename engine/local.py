@@ -15,6 +15,7 @@ from engine.decoders.base import Draw, Prefilled, prefill
 from engine.decoders.tied import TiedSearch
 from engine.decoders.tied_paths import Constraint
 from engine.default_model import DEFAULT_MODEL
+from engine.device_model import DeviceModel
 from engine.errors import PassageError
 from engine.infiller import OnPass, ignore_progress
 from engine.lengths import likeliest_lengths
@@ -39,17 +40,20 @@ _ROUNDS = 3  # batches drawn, at most, until enough distinct suggestions are the
 
 
 class LocalInfiller:
-    """One loaded model. Raises ModelError from the constructor when the folder can't be used or lacks the precision.
+    """One loaded model. Raises ModelError from the constructor when the folder can't be used or lacks the precision, and DeviceError when
+    its graph for GPUs is asked for (`device` "cuda") and can't be run.
 
     `prompts` are those of earlier requests; a new PromptCache in their place forgets them.
     """
 
-    def __init__(self, folder: Path, precision: str | None = None) -> None:
+    def __init__(self, folder: Path, precision: str | None = None, device: str = "cpu") -> None:
         self.folder = folder
         self.manifest: Manifest = load_manifest(folder)
         self.text = (SentencePieceText if self._words_have_spaces else Text)(folder, self.manifest)
         self.precision = precision or self.manifest.default_precision
-        self.model = OnnxModel(folder, self.manifest, self.precision)
+        self.model: OnnxModel | DeviceModel = (
+            DeviceModel(folder, self.manifest, device) if device != "cpu" else OnnxModel(folder, self.manifest, self.precision)
+        )
         self.prompts = PromptCache()
 
     @property
@@ -336,7 +340,7 @@ class _Tally:
         self.tokens += sum(len(drawn.tokens) for drawn in draws)
 
 
-def load_infiller(folder: Path | None = None, precision: str | None = None) -> LocalInfiller:
+def load_infiller(folder: Path | None = None, precision: str | None = None, device: str = "cpu") -> LocalInfiller:
     """Load a model folder, None being the default model inside the package, in a precision that its manifest names, None being the
-    first. Raises ModelError."""
-    return LocalInfiller(DEFAULT_MODEL if folder is None else folder, precision)
+    first. Raises ModelError and DeviceError."""
+    return LocalInfiller(DEFAULT_MODEL if folder is None else folder, precision, device)

@@ -46,7 +46,9 @@ class Manifest:
     What a manifest may leave out: `barred` are tokens that never stand in a hole, beside the marks. `tokenization` "byte-level":
     every text comes back unchanged; "sentencepiece": words with their space before them, and `text_changes` says what does not come
     back. `hole_lengths` "marked": a fill ends with `<eoh>`; "compared": the model has no such mark, and the length of a hole is
-    found by comparing likelihoods (`engine.lengths`). `made_with`: opset, versions and the weights' hash, for people.
+    found by comparing likelihoods (`engine.lengths`). `made_with`: opset, versions and the weights' hash, for people. `device_graph` is
+    the same model laid out for a GPU (`engine.device_model`), None where the folder has none; it knows positions below
+    `longest_position`, and a context of it holds as many rows as there is memory for.
     """
 
     format_version: int
@@ -73,6 +75,7 @@ class Manifest:
     text_changes: str = ""
     hole_lengths: str = "marked"
     made_with: dict[str, Any] = field(default_factory=dict)
+    device_graph: FileEntry | None = None
 
     @property
     def default_precision(self) -> str:
@@ -81,8 +84,8 @@ class Manifest:
     @property
     def files(self) -> list[FileEntry]:
         """All files of the folder but the manifest."""
-        entries = [self.tokenizer, *self.graphs.values(), *([self.draft_head] if self.draft_head else [])]
-        return [file for entry in entries for file in entry.files]
+        entries = [self.tokenizer, *self.graphs.values(), self.draft_head, self.device_graph]
+        return [file for entry in entries if entry is not None for file in entry.files]
 
     @property
     def cached_layers(self) -> int:
@@ -97,7 +100,11 @@ class Manifest:
 
     def as_json(self) -> str:
         raw = asdict(self)
-        for entry in (raw["tokenizer"], *raw["graphs"].values(), *([raw["draft_head"]] if self.draft_head else [])):
+        if self.device_graph is None:
+            del raw["device_graph"]
+        for entry in (raw["tokenizer"], *raw["graphs"].values(), raw["draft_head"], raw.get("device_graph")):
+            if entry is None:
+                continue
             if entry["data"] is None:  # as of nearly all
                 del entry["data"]
             else:
@@ -173,9 +180,9 @@ class _Checker:
         barred = self.barred(raw["barred"], raw["vocabulary"])
         graphs = {precision: self.file(f"graphs.{precision}", entry) for precision, entry in raw["graphs"].items()}
         tokenizer = self.file("tokenizer", raw["tokenizer"])
-        draft_head = None if raw["draft_head"] is None else self.file("draft_head", raw["draft_head"])
-        checked = {"special_ids": specials, "barred": barred, "graphs": graphs, "draft_head": draft_head, "tokenizer": tokenizer}
-        return Manifest(**{**raw, **checked})
+        others = {name: None if raw[name] is None else self.file(name, raw[name]) for name in ("draft_head", "device_graph")}
+        checked = {"special_ids": specials, "barred": barred, "graphs": graphs, "tokenizer": tokenizer}
+        return Manifest(**{**raw, **checked, **others})
 
     def whole(self, field: str, value: object, least: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:

@@ -22,6 +22,7 @@ INTERRUPTED = 130
 RECIPES = Path(__file__).parent / "recipe_files"
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8", "int4": "int4"}
 AUTO = "auto"
+GPU = "gpu"
 _EXTRA = ("torch", "onnx", "onnxscript", "safetensors", "tqdm", "matplotlib", "rensa")
 
 
@@ -139,26 +140,29 @@ def _onnx(arguments: argparse.Namespace) -> None:
         raise LacunaError("--tokenizer and --code-whitespace are for Hugging Face XLNet folders; a run has a tokenizer of its own")
     from export.compare_precisions import MOST_LOSS, compare_precisions
     from export.corpus_summary import summarise
-    from export.onnx_graph import EXACT, built_model
+    from export.onnx_graph import DEVICE, EXACT, built_model
 
-    names: list[str] = list(dict.fromkeys(arguments.precision or ["fp32"]))
+    device = GPU in (arguments.precision or [])
+    names: list[str] = [each for each in dict.fromkeys(arguments.precision or []) if each != GPU] or ["fp32"]
     automatic = names == [AUTO]
     if AUTO in names and not automatic:
         raise LacunaError(f"--precision {AUTO} makes its own choice; name it alone")
     asked = list(PRECISIONS.values()) if automatic else [PRECISIONS[name] for name in names]
     summary = summarise(arguments.corpus) if arguments.corpus else {}
-    with built_model(arguments.run_folder, arguments.out, arguments.name, summary, {}, asked) as built:
+    with built_model(arguments.run_folder, arguments.out, arguments.name, summary, {}, asked, device) as built:
         report = compare_precisions(built.folder, arguments.corpus)
         exported = built.publish([report.fastest().precision] if automatic else asked)
     manifest, difference = exported.manifest, built.differences[EXACT]
     if arguments.json:
-        figures = {"folder": str(arguments.out), "written": list(manifest.graphs), "draft_head": manifest.draft_head is not None}
+        written = [*manifest.graphs, *([DEVICE] if device else [])]
+        figures = {"folder": str(arguments.out), "written": written, "draft_head": manifest.draft_head is not None}
         apart = {precision: dataclasses.asdict(each) for precision, each in built.differences.items()}
         print(json.dumps({**figures, "differences_from_torch": apart, "report": report.as_dict()}, indent=1))
         return
     size = sum((arguments.out / entry.file).stat().st_size for entry in manifest.files)
     drafts = "a draft head" if manifest.draft_head else "no draft head (lacuna-export draft-head trains one)"
-    print(f"{arguments.out}: {manifest.parameters:,} parameters in {', '.join(manifest.graphs)}, {size / 1e6:.1f} MB, {drafts}")
+    graphs = ", ".join([*manifest.graphs, *(["one for GPUs"] if device else [])])
+    print(f"{arguments.out}: {manifest.parameters:,} parameters in {graphs}, {size / 1e6:.1f} MB, {drafts}")
     print(
         f"ONNX Runtime and torch differ by at most {difference.logits:.1e} in logits, "
         f"and by {difference.caches:.1e} of the largest in keys and values ({EXACT})"
@@ -357,9 +361,9 @@ def _parser() -> argparse.ArgumentParser:
         "--precision",
         nargs="+",
         action="extend",
-        choices=[*PRECISIONS, AUTO],
-        help="of the graphs to write, the one to run first: fp32 (the default, exact), fp16 (for GPUs), int8, int4, or auto: of all these "
-        "the one that is fastest here and takes at most 1%% more bits per byte than fp32",
+        choices=[*PRECISIONS, AUTO, GPU],
+        help="of the graphs to write, the one to run first: fp32 (the default, exact), fp16, int8, int4, or auto: of all these the one "
+        "that is fastest here and takes at most 1%% more bits per byte than fp32; gpu writes one for GPUs beside them, in float16",
     )
     command.add_argument("--json", action="store_true", help="print the report as JSON")
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from engine.errors import LacunaError
 from engine.manifest import FORMAT_VERSION, MANIFEST, FileEntry, Manifest, sha256_of
 from export.as_arm_graph import to_onnx as to_onnx
+from export.device_graph import device_graph
 from export.draft_head_graph import draft_head_to_onnx
 from export.draft_head_model import DraftHead, DraftStep
 from export.graph_builder import OPSET
@@ -36,12 +37,14 @@ TOLERANCE = 1e-4  # of logits, absolute
 CACHE_TOLERANCE = 1e-5
 EXACT = "float32"
 PRECISIONS = (EXACT, "float16", "int8", "int4")
+DEVICE = "gpu"  # what a folder can have beside its precisions: the graph for a GPU, in float16
 _DRAFT_HEAD = "draft head"
 GRAPHS = {
     EXACT: "model.onnx",
     "float16": "model.float16.onnx",
     "int8": "model.int8.onnx",
     "int4": "model.int4.onnx",
+    DEVICE: "model.gpu.onnx",
     _DRAFT_HEAD: "draft_head.onnx",
 }
 # (B, C, S, P): no past, one row, one slot, batches, long passes and long pasts.
@@ -93,8 +96,9 @@ class Built(Exported):
     out: Path
 
     def publish(self, precisions: Sequence[str]) -> Exported:
-        """Put the model with the graphs of these precisions, the first of which is run where no other is asked for, into its
-        folder, the manifest last. Raises LacunaError where a file that it was made from has changed meanwhile."""
+        """Put the model with the graphs of these precisions, the first of which is run where no other is asked for, into its folder, with
+        its draft head and its graph for a GPU where it has them, the manifest last. Raises LacunaError where a file that it was made from
+        has changed meanwhile."""
         self.source.check_unchanged()
         # Figures that came along with a model folder are those of its float32 graph.
         evaluation = self.manifest.evaluation if precisions[0] == EXACT else {}
@@ -118,9 +122,10 @@ def export_model(
     corpus_summary: Mapping[str, Any],
     evaluation: Mapping[str, Any],
     precisions: Sequence[str] = (EXACT,),
+    device: bool = False,
 ) -> Exported:
     """Write the model folder `out` with graphs of these precisions; see `built_model` and `Built.publish`."""
-    with built_model(source, out, name, corpus_summary, evaluation, precisions) as built:
+    with built_model(source, out, name, corpus_summary, evaluation, precisions, device) as built:
         return built.publish(precisions)
 
 
@@ -132,8 +137,10 @@ def built_model(
     corpus_summary: Mapping[str, Any],
     evaluation: Mapping[str, Any],
     precisions: Sequence[str],
+    device: bool = False,
 ) -> Iterator[Built]:
-    """A model with a float32 graph and those of `precisions`, in a folder beside `out` that is removed in the end.
+    """A model with a float32 graph, those of `precisions`, and with `device` one for a GPU, in a folder beside `out` that is removed in
+    the end.
 
     It is made from the last checkpoint of the run at `path`, or from the float32 graph of the model folder there; the draft head
     goes along where there is one. `name` None is that of the source. Weights are rounded to float16, whatever the arithmetic. Raises
@@ -145,7 +152,7 @@ def built_model(
         raise LacunaError(f"{out} would be written over itself; name another folder for the export")
     source = read_source(path)
     wanted = [EXACT, *(precision for precision in precisions if precision != EXACT)]
-    refuse_without_room(out, parameter_count(source.model), wanted)
+    refuse_without_room(out, parameter_count(source.model), [*wanted, *([DEVICE] if device else [])])
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
         folder = Path(temporary)
@@ -158,6 +165,7 @@ def built_model(
                 differences[precision] = largest_difference(folder / GRAPHS[precision], source.model, source.longest_position)
                 _refuse_different(precision, differences[precision], out)
             draft_head = _write_draft_head(source, folder / GRAPHS[_DRAFT_HEAD], out)
+            on_device = write_graph(device_graph(source.model, source.longest_position), folder / GRAPHS[DEVICE]) if device else None
         except OSError as error:
             raise LacunaError(f"the graphs can't be written beside {out} ({error.strerror}); make room or name another folder") from None
         config = source.model.config
@@ -182,6 +190,7 @@ def built_model(
             corpus=dict(corpus_summary or source.corpus),
             evaluation=dict(evaluation or source.evaluation),
             made_with=made_with(source.weights_sha256),
+            device_graph=on_device,
         )
         (folder / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
         yield Built(manifest, differences, folder, source, out)
