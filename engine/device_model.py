@@ -58,14 +58,15 @@ def bucket(count: int) -> int:
 
 
 class DeviceModel:
-    """Loads a model folder's device graph on `device`, "cuda" or "cpu", and makes the commonest passes ready.
+    """Loads a model folder's device graph on `device`, "cuda" or "cpu", and makes the commonest passes ready. `captured` False launches
+    every op by itself even on CUDA, to see what CUDA graphs save.
 
     Raises ModelError when the folder has no such graph or it breaks the manifest's promises, DeviceError when the device can't be used or
     has no memory left, then and at every pass. Passes are to be run by the thread that loads the model: CUDA graphs belong to a thread, and
     another one's first passes would be captured again.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, device: str = "cuda") -> None:
+    def __init__(self, folder: Path, manifest: Manifest, device: str = "cuda", *, captured: bool = True) -> None:
         if manifest.device_graph is None:
             raise ModelError(f"{folder} has no graph for a GPU; export the model again with --precision gpu, or run it on the CPU")
         self.path = checked_file(folder, manifest.device_graph)
@@ -79,6 +80,7 @@ class DeviceModel:
         self.never = manifest.never
         self.draft_head: OnnxDraftHead | None = load_draft_head(folder, manifest)
         self._buckets: dict[tuple[int, int, int], _Bucket] = {}
+        self._captured = captured
         self._graphs = 0
         with self.reported():
             # One prompt of the longest kind, and as many rows for what is drawn and for another prompt.
@@ -161,7 +163,7 @@ class DeviceModel:
             return _Bucket(self, *shape, graph=None)
         if shape not in self._buckets:
             self._graphs += 1
-            self._buckets[shape] = _Bucket(self, *shape, graph=self._graphs)
+            self._buckets[shape] = _Bucket(self, *shape, graph=self._graphs if self._captured else None)
         return self._buckets[shape]
 
     def bind_caches(self, binding: Any, rows: int) -> None:
