@@ -152,12 +152,13 @@ class Setup:
             for index in range(like.vocabulary, weights.config.vocabulary):  # entries that no text leads to
                 tokenizer["model"]["vocab"][f"<unused {index}>"] = index
             (folder / like.tokenizer.file).write_text(json.dumps(tokenizer), encoding="utf-8")
-            draft_head = like.draft_head
-            if draft_head is not None:
-                if head is None:
-                    (folder / draft_head.file).write_bytes(checked_file(self.model, draft_head).read_bytes())
-                else:
-                    draft_head = write_graph(stored_as_half(quantise(draft_head_to_onnx(weights, head))), folder / draft_head.file)
+            draft_head, device_draft_head, half = like.draft_head, None, precision == "float16"
+            if head is not None and draft_head is not None:
+                drafter, on_device = draft_head_to_onnx(weights, head), draft_head_to_onnx(weights, head, half=half)
+                draft_head = write_graph(stored_as_half(quantise(drafter)), folder / draft_head.file)
+                device_draft_head = write_graph(on_device, folder / "draft_head.gpu.onnx")
+            elif draft_head is not None:
+                (folder / draft_head.file).write_bytes(checked_file(self.model, draft_head).read_bytes())
             manifest = dataclasses.replace(
                 like,
                 name=name,
@@ -171,7 +172,8 @@ class Setup:
                 tokenizer=FileEntry(like.tokenizer.file, sha256_of(folder / like.tokenizer.file)),
                 # A folder needs one that runs anywhere.
                 graphs={"float32": write_graph(stored_as_half(to_onnx(weights)), folder / "model.onnx")},
-                device_graph=write_graph(device_graph(weights, self.longest, half=precision == "float16"), folder / "model.gpu.onnx"),
+                device_graph=write_graph(device_graph(weights, self.longest, half=half), folder / "model.gpu.onnx"),
+                device_draft_head=device_draft_head,
                 draft_head=draft_head,
                 corpus={},
                 evaluation={},

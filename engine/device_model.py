@@ -14,29 +14,27 @@ copies cost microseconds for the few slot rows of a decoding pass, and nothing r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from math import prod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from engine.errors import DeviceError, ModelError, PassageError
+from engine.device_draft_head import DeviceDraftHead
+from engine.device_session import BoundPass, bucket, device_session, on_device, reported
+from engine.errors import ModelError, PassageError
 from engine.finite import refuse_broken
 from engine.laid_rows import LaidRows
 from engine.manifest import Manifest, checked_file
-from engine.model import Rows
-from engine.onnx_draft_head import OnnxDraftHead, load_draft_head
+from engine.model import DraftHead, Rows
+from engine.onnx_draft_head import load_draft_head
 from engine.places import SPARE, Places
 from engine.sequence import BoolArray, IntArray
 
 _COMMON = -1  # owner of places that all contexts of a state see
 _ROWS = 256  # the fewest cache rows that a pass reads; larger passes read twice as many, and so on
 _MOST_CAPTURED = 256  # content or slot rows of a pass whose buffers are kept, and whose CUDA graph
-_ALIGNMENT = 256  # of what lies side by side in one buffer, in bytes
 # (content rows, slot rows) that are made ready at load: tokens and drafts of one fill and of a few together, and a prompt's passes.
 _WARM = ((1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (32, 32), (4, 1), (8, 1), (256, 1))
 
@@ -50,11 +48,6 @@ _INPUTS = (
     "slot_offsets",
     "slot_visibility",
 )
-
-
-def bucket(count: int) -> int:
-    """The power of two that a number of rows is padded to."""
-    return 1 << max(0, count - 1).bit_length()
 
 
 class DeviceModel:
@@ -72,28 +65,35 @@ class DeviceModel:
         self.path = checked_file(folder, manifest.device_graph)
         self.manifest = manifest
         self.device = device
-        self.session = _session(self.path, device)
+        self.session = device_session(self.path, device)
         self.caches = 2 * manifest.cached_layers
+        self.width = manifest.heads * manifest.head_size
         self._check()
         half = self.session.get_inputs()[len(_INPUTS)].type == "tensor(float16)"
         self.cache_type = np.dtype(np.float16 if half else np.float32)
         self.never = manifest.never
-        self.draft_head: OnnxDraftHead | None = load_draft_head(folder, manifest)
-        self._buckets: dict[tuple[int, int, int], _Bucket] = {}
+        self._buckets: dict[tuple[int, int, int], BoundPass] = {}
         self._captured = captured
         self._graphs = 0
-        with self.reported():
+        self.draft_head: DraftHead | None
+        with reported(device, self.path):
+            if manifest.device_draft_head is None:
+                self.draft_head = load_draft_head(folder, manifest)
+            else:
+                self.draft_head = DeviceDraftHead(folder, manifest.device_draft_head, manifest, device)
             # One prompt of the longest kind, and as many rows for what is drawn and for another prompt.
             self.places = Places(max(_ROWS, bucket(2 * manifest.window)))
-            self._cache = [self._zeros() for _ in range(self.caches)]
+            # A place that was never written must not hold NaN: it is hidden, and 0 * NaN would come out of that.
+            shape = (1, self.places.capacity, self.width)
+            self._cache = [on_device(np.zeros(shape, dtype=self.cache_type), device) for _ in range(self.caches)]
             for content, slots in _WARM:
                 rows = _ROWS
                 while rows <= self.places.capacity:
-                    self._bucket(content, slots, rows).run({})
+                    self._run({}, content, slots, rows)
                     rows *= 2
 
     def _check(self) -> None:
-        manifest, width = self.manifest, self.manifest.heads * self.manifest.head_size
+        manifest, width = self.manifest, self.width
         wanted = [*_INPUTS, *(f"past_{index}" for index in range(self.caches))]
         given = {entry.name: entry for entry in self.session.get_inputs()}
         outputs = {entry.name: entry for entry in self.session.get_outputs()}
@@ -123,7 +123,7 @@ class DeviceModel:
     @property
     def row_bytes(self) -> int:
         """Bytes of the device's memory that a content row takes in the cache."""
-        return self.caches * self.manifest.heads * self.manifest.head_size * self.cache_type.itemsize
+        return self.caches * self.width * self.cache_type.itemsize
 
     def open(self) -> DeviceState:
         return DeviceState(self, np.zeros(0, dtype=np.int64), 1)
@@ -140,66 +140,33 @@ class DeviceModel:
         `inputs` are the graph's, but for the caches; visibility has at most `rows` columns.
         """
         content, slots = len(inputs["content_visibility"]), len(inputs["slot_visibility"])
-        with self.reported():
-            logits, states = self._bucket(bucket(content), bucket(slots), max(_ROWS, bucket(rows))).run(inputs)
-        # On the CPU they lie in the buffer that the next pass writes to.
-        return logits[:slots].copy(), states[:slots].copy()
+        with reported(self.device, self.path):
+            outputs = self._run(inputs, bucket(content), bucket(slots), max(_ROWS, bucket(rows)))
+        return outputs["logits"][0, :slots].copy(), outputs["states"][0, :slots].copy()
 
-    @contextmanager
-    def reported(self) -> Iterator[None]:
-        """What fails in ONNX Runtime is raised as DeviceError."""
-        try:
-            yield
-        except Exception as error:
-            if not _of_onnxruntime(error):
-                raise
-            raise DeviceError(
-                f"{self.device} failed while running {self.path.name} ({_first_line(error)}); free memory on it or run the model on the CPU"
-            ) from None
+    def _run(self, inputs: Mapping[str, NDArray[Any]], content: int, slots: int, rows: int) -> dict[str, NDArray[np.float32]]:
+        """A pass of this shape; what is behind the rows of `inputs` is padding."""
+        bound = self._bucket(content, slots, rows)
+        bound.clear()
+        # Padding writes to the spare place and sees it, so that its softmax is one.
+        for name in ("content_visibility", "slot_visibility"):
+            bound.inputs[name][len(inputs.get(name, ())) :, SPARE] = True
+        for name, values in inputs.items():
+            bound.inputs[name][tuple(map(slice, values.shape))] = values
+        return bound.run()
 
-    def _bucket(self, content: int, slots: int, rows: int) -> _Bucket:
+    def _bucket(self, content: int, slots: int, rows: int) -> BoundPass:
         shape = (content, slots, rows)
         if max(content, slots) > _MOST_CAPTURED:
-            return _Bucket(self, *shape, graph=None)
+            return self._bound(*shape, None)
         if shape not in self._buckets:
             self._graphs += 1
-            self._buckets[shape] = _Bucket(self, *shape, graph=self._graphs if self._captured else None)
+            self._buckets[shape] = self._bound(*shape, self._graphs if self._captured else None)
         return self._buckets[shape]
 
-    def bind_caches(self, binding: Any, rows: int) -> None:
-        """Bind the first `rows` rows of the caches to a pass, as what it reads and where it writes."""
-        shape = [1, rows, self._cache[0].shape()[2]]
-        for index, cache in enumerate(self._cache):
-            for bind, name in ((binding.bind_input, f"past_{index}"), (binding.bind_output, f"new_{index}")):
-                bind(name, self.device, 0, self.cache_type.type, shape, cache.data_ptr())
-
-    def _zeros(self) -> Any:
-        # A place that was never written must not hold NaN: it is hidden, and 0 * NaN would come out of that.
-        shape = (1, self.places.capacity, self.manifest.heads * self.manifest.head_size)
-        return onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype=self.cache_type), self.device, 0)
-
-    def _grow(self, capacity: int) -> None:
-        # By way of the host: a copy of part of a tensor is all that ONNX Runtime doesn't offer on the device, and this is rare.
-        width = self.manifest.heads * self.manifest.head_size
-        with self.reported():
-            grown = []
-            for cache in self._cache:
-                larger = np.zeros((1, capacity, width), dtype=self.cache_type)
-                larger[:, : self.places.capacity] = cache.numpy()
-                grown.append(onnxruntime.OrtValue.ortvalue_from_numpy(larger, self.device, 0))
-        self._cache = grown
-        self._buckets.clear()  # their addresses are those of the old caches
-        self.places.grow(capacity)
-
-
-class _Bucket:
-    """Passes of one shape, through buffers at fixed addresses. `graph`: the number of its CUDA graph; None: it is not captured."""
-
-    def __init__(self, model: DeviceModel, content: int, slots: int, rows: int, graph: int | None) -> None:
-        self.model = model
-        manifest = model.manifest
-        width = manifest.heads * manifest.head_size
-        shapes: dict[str, tuple[type, tuple[int, ...]]] = {
+    def _bound(self, content: int, slots: int, rows: int, graph: int | None) -> BoundPass:
+        """A pass over the first `rows` rows of the caches, which are what it reads and where it writes."""
+        inputs: dict[str, tuple[type, tuple[int, ...]]] = {
             "content_ids": (np.int64, (1, content)),
             "content_positions": (np.int64, (1, content)),
             "content_places": (np.int64, (1, content, 2)),
@@ -209,84 +176,25 @@ class _Bucket:
             "slot_offsets": (np.int64, (1, slots)),
             "slot_visibility": (np.bool_, (slots, rows)),
         }
-        starts, self._size = _side_by_side([prod(shape) * np.dtype(kind).itemsize for kind, shape in shapes.values()])
-        self._host = np.zeros(self._size, dtype=np.uint8)
-        self._inputs: dict[str, NDArray[Any]] = {
-            name: self._host[start : start + prod(shape) * np.dtype(kind).itemsize].view(kind).reshape(shape)
-            for start, (name, (kind, shape)) in zip(starts, shapes.items(), strict=True)
-        }
-        self._device = _buffer(self._size, np.uint8, model.device)
-        self._binding = model.session.io_binding()
-        for start, (name, (kind, shape)) in zip(starts, shapes.items(), strict=True):
-            self._binding.bind_input(name, model.device, 0, kind, shape, self._device.data_ptr() + start)
-        model.bind_caches(self._binding, rows)
-        (_, self._states), size = _side_by_side([4 * slots * manifest.vocabulary, 4 * slots * width])
-        self._answers = _buffer(size // 4, np.float32, model.device)
-        self._logits_shape, self._states_shape = (slots, manifest.vocabulary), (slots, width)
-        for name, shape, start in (("logits", self._logits_shape, 0), ("states", self._states_shape, self._states)):
-            self._binding.bind_output(name, model.device, 0, np.float32, (1, *shape), self._answers.data_ptr() + start)
-        self._options = onnxruntime.RunOptions()
-        self._options.add_run_config_entry("gpu_graph_id", str(-1 if graph is None else graph))
+        outputs = {"logits": (1, slots, self.manifest.vocabulary), "states": (1, slots, self.width)}
+        bound = BoundPass(self.session, self.device, inputs, outputs, graph)
+        for index, cache in enumerate(self._cache):
+            for bind, name in ((bound.binding.bind_input, f"past_{index}"), (bound.binding.bind_output, f"new_{index}")):
+                bind(name, self.device, 0, self.cache_type.type, (1, rows, self.width), cache.data_ptr())
+        return bound
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Logits `[slots, V]` and states `[slots, width]`; the rows behind those of `inputs` mean nothing."""
-        self._host.fill(0)
-        # Padding writes to the spare place and sees it, so that its softmax is one.
-        for name in ("content_visibility", "slot_visibility"):
-            self._inputs[name][len(inputs.get(name, ())) :, SPARE] = True
-        for name, values in inputs.items():
-            self._inputs[name][tuple(map(slice, values.shape))] = values
-        self._device.update_inplace(self._host)
-        self.model.session.run_with_iobinding(self._binding, self._options)
-        answers = self._answers.numpy()
-        logits = answers[: prod(self._logits_shape)].reshape(self._logits_shape)
-        return logits, answers[self._states // 4 :][: prod(self._states_shape)].reshape(self._states_shape)
-
-
-def _side_by_side(sizes: list[int]) -> tuple[list[int], int]:
-    """Where things of these sizes in bytes begin in one buffer, and its size."""
-    starts, end = [], 0
-    for size in sizes:
-        starts.append(end)
-        end += -(-size // _ALIGNMENT) * _ALIGNMENT
-    return starts, end
-
-
-def _buffer(size: int, kind: type, device: str) -> Any:
-    return onnxruntime.OrtValue.ortvalue_from_shape_and_type([size], kind, device, 0)
-
-
-def _session(path: Path, device: str) -> onnxruntime.InferenceSession:
-    """Raises ModelError for a graph that can't be run anywhere, DeviceError for a device."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    if device == "cuda":
-        # A node that ran on the CPU would cost copies at every pass, and a graph with one can't be captured.
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        provider: Any = ("CUDAExecutionProvider", {"device_id": "0", "enable_cuda_graph": "1", "use_tf32": "0"})
-    else:
-        provider = "CPUExecutionProvider"
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=[provider], enable_fallback=0)
-    except Exception as error:  # onnxruntime's exceptions share no base class of their own
-        why = _first_line(error)
-        if "fallback to CPU EP has been explicitly disabled" in why:
-            why = "CUDA can't be loaded, or has no kernel for one of its ops"
-        said = f"{path} can't be loaded by ONNX Runtime {onnxruntime.__version__} on {device} ({why})"
-        if device == "cpu":
-            raise ModelError(f"{said}; export the model again") from None
-        raise DeviceError(f"{said}; run it on the CPU") from None
-    return session
-
-
-def _of_onnxruntime(error: Exception) -> bool:
-    """Whether it comes from there: its exceptions share no base class of their own, and some are plain RuntimeErrors."""
-    return isinstance(error, RuntimeError) or type(error).__module__.startswith("onnxruntime")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200]
+    def _grow(self, capacity: int) -> None:
+        # By way of the host: what ONNX Runtime copies on the device is whole tensors alone, and this is rare.
+        before = self.places.capacity
+        with reported(self.device, self.path):
+            grown = []
+            for cache in self._cache:
+                larger = np.zeros((1, capacity, self.width), dtype=self.cache_type)
+                larger[:, :before] = cache.numpy()
+                grown.append(on_device(larger, self.device))
+        self._cache = grown
+        self._buckets.clear()  # their addresses are those of the old caches
+        self.places.grow(capacity)
 
 
 class DeviceState:

@@ -48,7 +48,7 @@ class Manifest:
     back. `hole_lengths` "marked": a fill ends with `<eoh>`; "compared": the model has no such mark, and the length of a hole is
     found by comparing likelihoods (`engine.lengths`). `made_with`: opset, versions and the weights' hash, for people. `device_graph` is
     the same model laid out for a GPU (`engine.device_model`), None where the folder has none; it knows positions below
-    `longest_position`, and a context of it holds as many rows as there is memory for.
+    `longest_position`, and a context of it holds as many rows as there is memory for. `device_draft_head` is its draft head.
     """
 
     format_version: int
@@ -76,6 +76,7 @@ class Manifest:
     hole_lengths: str = "marked"
     made_with: dict[str, Any] = field(default_factory=dict)
     device_graph: FileEntry | None = None
+    device_draft_head: FileEntry | None = None
 
     @property
     def default_precision(self) -> str:
@@ -84,7 +85,7 @@ class Manifest:
     @property
     def files(self) -> list[FileEntry]:
         """All files of the folder but the manifest."""
-        entries = [self.tokenizer, *self.graphs.values(), self.draft_head, self.device_graph]
+        entries = [self.tokenizer, *self.graphs.values(), self.draft_head, self.device_graph, self.device_draft_head]
         return [file for entry in entries if entry is not None for file in entry.files]
 
     @property
@@ -100,9 +101,10 @@ class Manifest:
 
     def as_json(self) -> str:
         raw = asdict(self)
-        if self.device_graph is None:
-            del raw["device_graph"]
-        for entry in (raw["tokenizer"], *raw["graphs"].values(), raw["draft_head"], raw.get("device_graph")):
+        for name in ("device_graph", "device_draft_head"):
+            if raw[name] is None:  # as in most folders
+                del raw[name]
+        for entry in (raw["tokenizer"], *raw["graphs"].values(), raw["draft_head"], *map(raw.get, ("device_graph", "device_draft_head"))):
             if entry is None:
                 continue
             if entry["data"] is None:  # as of nearly all
@@ -180,7 +182,9 @@ class _Checker:
         barred = self.barred(raw["barred"], raw["vocabulary"])
         graphs = {precision: self.file(f"graphs.{precision}", entry) for precision, entry in raw["graphs"].items()}
         tokenizer = self.file("tokenizer", raw["tokenizer"])
-        others = {name: None if raw[name] is None else self.file(name, raw[name]) for name in ("draft_head", "device_graph")}
+        others = {
+            name: None if raw[name] is None else self.file(name, raw[name]) for name in ("draft_head", "device_graph", "device_draft_head")
+        }
         checked = {"special_ids": specials, "barred": barred, "graphs": graphs, "tokenizer": tokenizer}
         return Manifest(**{**raw, **checked, **others})
 

@@ -38,7 +38,7 @@ CACHE_TOLERANCE = 1e-5
 EXACT = "float32"
 PRECISIONS = (EXACT, "float16", "int8", "int4")
 DEVICE = "gpu"  # what a folder can have beside its precisions: the graph for a GPU, in float16
-_DRAFT_HEAD = "draft head"
+_DRAFT_HEAD, _DEVICE_DRAFT_HEAD = "draft head", "gpu draft head"
 GRAPHS = {
     EXACT: "model.onnx",
     "float16": "model.float16.onnx",
@@ -46,6 +46,7 @@ GRAPHS = {
     "int4": "model.int4.onnx",
     DEVICE: "model.gpu.onnx",
     _DRAFT_HEAD: "draft_head.onnx",
+    _DEVICE_DRAFT_HEAD: "draft_head.gpu.onnx",
 }
 # (B, C, S, P): no past, one row, one slot, batches, long passes and long pasts.
 _CHECKED_SHAPES = (
@@ -165,7 +166,12 @@ def built_model(
                 differences[precision] = largest_difference(folder / GRAPHS[precision], source.model, source.longest_position)
                 _refuse_different(precision, differences[precision], out)
             draft_head = _write_draft_head(source, folder / GRAPHS[_DRAFT_HEAD], out)
-            on_device = write_graph(device_graph(source.model, source.longest_position), folder / GRAPHS[DEVICE]) if device else None
+            on_device = device_head = None
+            if device:
+                on_device = write_graph(device_graph(source.model, source.longest_position), folder / GRAPHS[DEVICE])
+                if source.head is not None:
+                    drafter = draft_head_to_onnx(source.model, source.head, half=True)
+                    device_head = write_graph(drafter, folder / GRAPHS[_DEVICE_DRAFT_HEAD])
         except OSError as error:
             raise LacunaError(f"the graphs can't be written beside {out} ({error.strerror}); make room or name another folder") from None
         config = source.model.config
@@ -191,6 +197,7 @@ def built_model(
             evaluation=dict(evaluation or source.evaluation),
             made_with=made_with(source.weights_sha256),
             device_graph=on_device,
+            device_draft_head=device_head,
         )
         (folder / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
         yield Built(manifest, differences, folder, source, out)

@@ -17,11 +17,12 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
+from engine.device_draft_head import DeviceDraftHead
 from engine.device_model import DeviceModel
 from engine.errors import LacunaError, ModelError
 from engine.local import LocalInfiller
 from engine.manifest import MANIFEST, FileEntry, Manifest, checked_file, load_manifest
-from engine.model import Model, Rows
+from engine.model import DraftHead, Model, Rows
 from engine.onnx_draft_head import load_draft_head
 from engine.onnx_model import OnnxModel
 from engine.options import FillOptions
@@ -126,7 +127,9 @@ def verify(folder: Path, reference: Path | None = None) -> list[Check]:
             if sound:
                 checks.add(f"{DEVICE} {check.__name__}", check)
     if whole:
-        checks.add("draft head", lambda: _draft_head(folder, manifest))
+        checks.add("draft head", lambda: _draft_head(load_draft_head(folder, manifest), manifest))
+        if (entry := manifest.device_draft_head) is not None:
+            checks.add(f"{DEVICE} draft head", lambda: _draft_head(DeviceDraftHead(folder, entry, manifest, "cpu"), manifest))
     return checks
 
 
@@ -176,8 +179,7 @@ def _tokenizer(text: Text, manifest: Manifest) -> str:
     return f"{len(texts)} texts {back}, and none gives a special token"
 
 
-def _draft_head(folder: Path, manifest: Manifest) -> str:
-    head = load_draft_head(folder, manifest)
+def _draft_head(head: DraftHead | None, manifest: Manifest) -> str:
     if head is None:
         raise _NothingToCompare("the model has none")
     rng = np.random.default_rng(0)

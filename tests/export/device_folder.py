@@ -1,28 +1,16 @@
-"""Model folders with a graph for GPUs beside the ordinary one, of random weights or of the default model's."""
+"""Model folders with a graph for GPUs beside the ordinary one."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from engine.default_model import DEFAULT_MODEL
 from engine.manifest import Manifest, load_manifest
 from export.as_arm_graph import to_onnx
 from export.device_graph import device_graph
 from export.graph_file import write_graph
-from export.model import AsArm, ModelConfig, parameter_count
-
-
-def random_model(config: ModelConfig) -> AsArm:
-    """With norms of their own: those of a new model are all ones."""
-    torch.manual_seed(3)
-    model = AsArm(config).eval()
-    for name, weight in model.named_parameters():
-        if "norm" in name:
-            torch.nn.init.uniform_(weight, 0.5, 1.5)
-    return model
+from export.model import AsArm, parameter_count
 
 
 def write_device_folder(folder: Path, model: AsArm, longest: int = 600, window: int = 100, *, half: bool = False) -> Manifest:
