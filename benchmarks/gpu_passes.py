@@ -20,7 +20,7 @@ from benchmarks.pass_shape import Shape
 from benchmarks.timing import in_turns
 from benchmarks.torch_model import Buckets, TorchModel
 from engine.decoders.base import prefill
-from engine.model import Model
+from engine.model import FloatArray, Model
 from engine.sequence import MaskedSequence
 
 GRAPHS, LAUNCHES = "CUDA graphs", "without CUDA graphs"
@@ -38,7 +38,7 @@ def step_buckets(setup: Setup) -> Buckets:
     return Buckets(setup.sizes.contexts[0] + 32, (1,), (1,))
 
 
-def decoding_cases(setup: Setup, shape: str, model: Model, context: int) -> dict[str, Callable[[], object]]:
+def decoding_cases(setup: Setup, shape: str, model: Model, context: int) -> dict[str, Callable[[], FloatArray]]:
     """Passes of every size over a context of so many rows, by name."""
     vocabulary = setup.sizes.shapes[shape].vocabulary
     prefilled = prefill(model, prompt_of(setup, shape, context))

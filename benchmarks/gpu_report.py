@@ -89,7 +89,7 @@ def figures(parts: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Row]]:
 
 def tables(found: Figures, sizes: Sizes) -> list[Table]:
     """All of them, the targets first."""
-    return [_targets(found), _rates(found, sizes), _passes(found, sizes), _fills(found, sizes), _batches(found, sizes), _same(found)]
+    return [_targets(found), _rates(found, sizes), _passes(found, sizes), _fills(found, sizes), _batches(found, sizes), _same(found, sizes)]
 
 
 def _pick(rows: Sequence[Row], **wanted: Any) -> Row | None:
@@ -102,6 +102,10 @@ def _cell(row: Row | None, value: Callable[[Row], str]) -> str:
 
 def _figure(row: Row | None, key: str, scale: float = 1.0) -> str:
     return NOT_MEASURED if row is None or key not in row else _interval(row[key], scale)
+
+
+def _difference(row: Row | None, key: str) -> str:
+    return NOT_MEASURED if row is None else f"{row[key]:.1e}"
 
 
 def _interval(figure: Mapping[str, float], scale: float = 1.0, digits: int = 3) -> str:
@@ -219,8 +223,9 @@ def _batches(found: Figures, sizes: Sizes) -> Table:
     return Table(title, ("batches",), columns, rows)
 
 
-def _same(found: Figures) -> Table:
-    picked = {precision: _pick(found.get("same", ()), precision=precision) for precision in PRECISIONS}
+def _same(found: Figures, sizes: Sizes) -> Table:
+    compared = found.get("same", ())
+    picked = {precision: _pick(compared, precision=precision, shape=None) for precision in PRECISIONS}
     shares = {
         **{f"greedy fills by {method} that equal the CPU's in float32, %": f"{method}_equal" for method in METHODS},
         "passages in which all methods draw the same": "methods_agree",
@@ -232,8 +237,14 @@ def _same(found: Figures) -> Table:
     }
     rows = [(told, *(_figure(row, key, 100) for row in picked.values())) for told, key in shares.items()]
     for told, key in largest.items():
-        rows.append((told, *(NOT_MEASURED if row is None else f"{row[key]:.1e}" for row in picked.values())))
-    return Table("The trained model on the device beside the CPU:", ("same",), ("", *PRECISIONS), rows)
+        rows.append((told, *(_difference(row, key) for row in picked.values())))
+    for shape in sizes.shapes:
+        for context in sizes.contexts:
+            beside = [_pick(compared, precision=precision, shape=shape, context=context) for precision in PRECISIONS]
+            told = f"largest difference of logits from torch's in float32: {shape}, passes over {context:,} rows"
+            rows.append((told, *(_difference(row, "largest_logit_difference") for row in beside)))
+    title = "The trained model on the device beside the CPU, and those of random weights, in the precision that is timed, beside torch:"
+    return Table(title, ("same",), ("", *PRECISIONS), rows)
 
 
 def section(parts: Sequence[Mapping[str, Any]], sizes: Sizes, *, targets_alone: bool = False) -> str:

@@ -48,6 +48,11 @@ class Sizes:
     bytes_read: int
 
 
+def bucket(count: int) -> int:
+    """The power of two that is not below it."""
+    return 1 << (count - 1).bit_length()
+
+
 def base_config() -> ModelConfig:
     """The shape that has 26.7 million parameters."""
     return ModelConfig(**tomllib.loads(_BASE_RECIPE.read_text(encoding="utf-8"))["model"])
@@ -110,8 +115,9 @@ class Setup:
 
     @property
     def longest(self) -> int:
-        """Rows that a passage of the longest context may come to, and a pass of the engine."""
-        return max(512, max(self.sizes.contexts) + 64)
+        """Positions that models of random weights know: the longest context, a hole, and more, as the engine's passes are padded to a power
+        of two, and to 256 rows at the least, for which a graph must have positions."""
+        return 2 * bucket(max(256, *self.sizes.contexts, self.sizes.around))
 
     @property
     def trained(self) -> Manifest:
