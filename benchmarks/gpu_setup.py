@@ -23,7 +23,7 @@ from export.draft_head_model import DraftHead
 from export.graph_file import stored_as_half, write_graph
 from export.model import AsArm, ModelConfig, parameter_count
 from export.quantise import quantise
-from export.torch_twin import load_twin
+from export.torch_twin import load_draft_twin, load_twin
 
 BASE, PAPER = "base", "paper"
 _BASE_RECIPE = Path(__file__).parents[1] / "export" / "recipe_files" / "base.toml"
@@ -144,11 +144,13 @@ class Setup:
         """The trained model with a graph for the device in that precision."""
         out = self.work / f"trained {precision}"
         if not out.exists():
-            self._write(out, self.trained.name, self.trained_weights(), None, precision)
+            weights, drafter = self.trained_weights(), self.trained.draft_head
+            head = None if drafter is None else load_draft_twin(checked_file(self.model, drafter).read_bytes(), weights.config)
+            self._write(out, self.trained.name, weights, head, precision)
         return out
 
     def _write(self, out: Path, name: str, weights: AsArm, head: DraftHead | None, precision: str) -> None:
-        """A model folder with a graph for the device, put in its place when it is whole. `head` None: the trained model's goes along."""
+        """A model folder with graphs for the device, put in its place when it is whole."""
         like = self.trained
         self.work.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.work) as temporary:
@@ -158,13 +160,12 @@ class Setup:
             for index in range(like.vocabulary, weights.config.vocabulary):  # entries that no text leads to
                 tokenizer["model"]["vocab"][f"<unused {index}>"] = index
             (folder / like.tokenizer.file).write_text(json.dumps(tokenizer), encoding="utf-8")
-            draft_head, device_draft_head, half = like.draft_head, None, precision == "float16"
-            if head is not None and draft_head is not None:
+            half, draft_head, device_draft_head = precision == "float16", None, None
+            if head is not None:
                 drafter, on_device = draft_head_to_onnx(weights, head), draft_head_to_onnx(weights, head, half=half)
-                draft_head = write_graph(stored_as_half(quantise(drafter)), folder / draft_head.file)
+                stored = stored_as_half(quantise(drafter), only={each.name for each in drafter.graph.initializer})
+                draft_head = write_graph(stored, folder / "draft_head.onnx")
                 device_draft_head = write_graph(on_device, folder / "draft_head.gpu.onnx")
-            elif draft_head is not None:
-                (folder / draft_head.file).write_bytes(checked_file(self.model, draft_head).read_bytes())
             manifest = dataclasses.replace(
                 like,
                 name=name,

@@ -29,7 +29,7 @@ from engine.laid_rows import LaidRows
 from engine.manifest import Manifest, checked_file
 from engine.model import DraftHead, Rows
 from engine.onnx_draft_head import load_draft_head
-from engine.places import SPARE, Places
+from engine.places import Places
 from engine.sequence import BoolArray, IntArray
 
 _COMMON = -1  # owner of places that all contexts of a state see
@@ -55,8 +55,8 @@ class DeviceModel:
     every op by itself even on CUDA, to see what CUDA graphs save.
 
     Raises ModelError when the folder has no such graph or it breaks the manifest's promises, DeviceError when the device can't be used or
-    has no memory left, then and at every pass. Passes are to be run by the thread that loads the model: CUDA graphs belong to a thread, and
-    another one's first passes would be captured again.
+    has no memory left, then and at every pass. Passes are to be run by the thread that loads the model: ONNX Runtime keeps CUDA graphs by
+    thread, and in another one all would be captured again.
     """
 
     def __init__(self, folder: Path, manifest: Manifest, device: str = "cuda", *, captured: bool = True) -> None:
@@ -145,12 +145,9 @@ class DeviceModel:
         return outputs["logits"][0, :slots].copy(), outputs["states"][0, :slots].copy()
 
     def _run(self, inputs: Mapping[str, NDArray[Any]], content: int, slots: int, rows: int) -> dict[str, NDArray[np.float32]]:
-        """A pass of this shape; what is behind the rows of `inputs` is padding."""
+        """A pass of this shape. What is behind the rows of `inputs` is padding: it sees nothing, and writes to the spare place."""
         bound = self._bucket(content, slots, rows)
         bound.clear()
-        # Padding writes to the spare place and sees it, so that its softmax is one.
-        for name in ("content_visibility", "slot_visibility"):
-            bound.inputs[name][len(inputs.get(name, ())) :, SPARE] = True
         for name, values in inputs.items():
             bound.inputs[name][tuple(map(slice, values.shape))] = values
         return bound.run()

@@ -17,6 +17,12 @@ from engine.errors import DeviceError, ModelError
 
 _ALIGNMENT = 256  # of what lies side by side in one buffer, in bytes
 _NOT_CAPTURED = -1  # the number by which ONNX Runtime knows that a pass is to be run as it is
+_CUDA_OPTIONS = {
+    "device_id": "0",
+    "enable_cuda_graph": "1",
+    "use_tf32": "0",  # or float32 would have the precision of 10 bits in products
+    "enable_skip_layer_norm_strict_mode": "1",  # or the squares of a norm would be added up in float16
+}
 _NO_FALLBACK = "fallback to CPU EP has been explicitly disabled"
 
 
@@ -28,7 +34,7 @@ def device_session(path: Path, device: str) -> onnxruntime.InferenceSession:
     if device == "cuda":
         # A node that ran on the CPU would cost copies at every pass, and a graph with one can't be captured.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        provider: Any = ("CUDAExecutionProvider", {"device_id": "0", "enable_cuda_graph": "1", "use_tf32": "0"})
+        provider: Any = ("CUDAExecutionProvider", _CUDA_OPTIONS)
     else:
         provider = "CPUExecutionProvider"
     try:

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.sequence import IntArray
 
-SPARE = 0  # the place that padding writes to and sees; nobody gets it
+SPARE = 0  # the place that padding writes to, as all inputs of its rows are 0; nobody gets it or sees it
 
 
 class Places:

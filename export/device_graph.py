@@ -29,7 +29,7 @@ from onnx import helper
 from export.graph_builder import EPSILON, GraphBuilder
 from export.model import AsArm
 
-# Added to the scores of what a row may not see; see `export.as_arm_graph`.
+# Added to the scores of what a row may not see. Not -inf: padding sees nothing; see `export.as_arm_graph`.
 _HIDDEN = {"float32": -1e30, "float16": -6e4}
 _FLOAT, _INT, _BOOL = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
 _CONTRIBUTED = helper.make_opsetid("com.microsoft", 1)

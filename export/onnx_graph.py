@@ -30,6 +30,7 @@ from export.model import AsArm, ModelConfig, parameter_count
 from export.quantise import quantise
 from export.room import refuse_without_room
 from export.source import Source, read_source
+from export.torch_twin import load_draft_twin
 from export.train import TOKENIZER
 
 TOLERANCE = 1e-4  # of logits, absolute
@@ -169,8 +170,11 @@ def built_model(
             on_device = device_head = None
             if device:
                 on_device = write_graph(device_graph(source.model, source.longest_position), folder / GRAPHS[DEVICE])
-                if source.head is not None:
-                    drafter = draft_head_to_onnx(source.model, source.head, half=True)
+                differences[DEVICE] = largest_difference(folder / GRAPHS[DEVICE], source.model, source.longest_position)
+                _refuse_different(DEVICE, differences[DEVICE], out)
+                head = load_draft_twin(source.draft_graph, source.model.config) if source.draft_graph else source.head
+                if head is not None:
+                    drafter = draft_head_to_onnx(source.model, head, half=True)
                     device_head = write_graph(drafter, folder / GRAPHS[_DEVICE_DRAFT_HEAD])
         except OSError as error:
             raise LacunaError(f"the graphs can't be written beside {out} ({error.strerror}); make room or name another folder") from None
@@ -263,9 +267,12 @@ def refuse_foreign(out: Path) -> None:
 
 
 def largest_difference(graph: Path, model: AsArm, longest: int) -> Difference:
-    """The largest between outputs of the graph in ONNX Runtime and of the model, on random passes; NaN where either has one."""
+    """The largest between outputs of the graph, an ordinary one or one for GPUs, in ONNX Runtime and of the model, on random passes; NaN
+    where either has one."""
     session = _session(str(graph))
     entries = session.get_inputs()
+    if any(entry.name == "content_places" for entry in entries):
+        return _largest_difference_on_device(session, model, longest)
     logits, caches = [0.0], [0.0]
     passes = _random_passes(model.config, longest)
     for args in tqdm(passes, f"{graph.name} beside torch", len(_CHECKED_SHAPES), unit="pass", leave=False, delay=1):
@@ -280,6 +287,44 @@ def largest_difference(graph: Path, model: AsArm, longest: int) -> Difference:
         logits.append(differences[0])
         caches += [difference / theirs.abs().max().item() for difference, theirs in zip(differences[1:], wanted[1:], strict=True)]
     return Difference(float(np.max(logits)), float(np.max(caches)))
+
+
+def _largest_difference_on_device(session: onnxruntime.InferenceSession, model: AsArm, longest: int) -> Difference:
+    """The same for a graph for GPUs, which takes one context: past rows come first in its caches, and the pass's rows behind them."""
+    config, kind = model.config, np.float16 if session.get_inputs()[-1].type == "tensor(float16)" else np.float32
+    logits, caches = [0.0], [0.0]
+    generator = torch.Generator().manual_seed(20250423)
+    for shape in _CHECKED_SHAPES:
+        _, content, _, past = shape = (1, *shape[1:])
+        args = _random_pass(config, shape, longest, generator)
+        with torch.no_grad():
+            wanted: tuple[Tensor, ...] = model(*args)
+        ids, positions, visibility, sources, targets, slot_visibility, *kept = (arg.numpy() for arg in args)
+        places = np.arange(past, past + content)
+        inputs = {
+            "content_ids": ids,
+            "content_positions": positions,
+            "content_places": np.stack((np.zeros_like(places), places), axis=1)[None],
+            "content_visibility": visibility[0],
+            "slot_sources": sources[0],
+            "slot_targets": targets,
+            "slot_offsets": targets - positions[:, sources[0]] + longest - 1,
+            "slot_visibility": slot_visibility[0],
+        }
+        for index, rows in enumerate(kept):
+            inputs[f"past_{index}"] = np.zeros((1, past + content, config.width), dtype=kind)
+            inputs[f"past_{index}"][:, :past] = _side_by_side(rows)
+        given: list[NDArray[np.float32]] = session.run(None, inputs)
+        logits.append(np.abs(given[0] - wanted[0].numpy()).max())
+        for ours, theirs in zip(given[2:], wanted[2:], strict=True):
+            caches.append(np.abs(ours[:, past:] - _side_by_side(theirs.numpy())).max() / theirs.abs().max().item())
+    return Difference(float(np.max(logits)), float(np.max(caches)))
+
+
+def _side_by_side(rows: NDArray[Any]) -> NDArray[Any]:
+    """`[1, H, R, D]` to `[1, R, H * D]`."""
+    _, heads, count, size = rows.shape
+    return rows.transpose(0, 2, 1, 3).reshape(1, count, heads * size)
 
 
 def draft_head_difference(graph: onnx.ModelProto, model: AsArm, head: DraftHead) -> float:

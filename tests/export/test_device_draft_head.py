@@ -70,6 +70,9 @@ def test_a_run_s_head_goes_along_and_drafts(tiny_run: Path, tiny_corpus: Path, t
     infiller.model = DeviceModel(out, manifest, "cpu")
     assert isinstance(infiller.model.draft_head, DeviceDraftHead)
     passage = Passage(("def area(width, height):\n    ", "\n"), (24,), fixed_lengths=(True,))
+    copied = export_model(out, tmp_path / "copied", "tiny", {}, {}, device=True).manifest  # from 8 bits
+    assert {check.name: check.outcome for check in verify(tmp_path / "copied", run)}["gpu draft head"] == OK
+    assert copied.device_graph == manifest.device_graph and copied.device_draft_head != manifest.device_draft_head
     drafted, plain = (infiller.fill(passage, FillOptions(temperature=0, method=method)) for method in ("fused", "sequential"))
     assert drafted.passes < drafted.tokens == 24
     assert [fill.tokens for fill in drafted.suggestions[0].fills] == [fill.tokens for fill in plain.suggestions[0].fills]

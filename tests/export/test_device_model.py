@@ -130,6 +130,15 @@ def test_caches_grow_and_keep_what_they_hold(tmp_path: Path) -> None:
         ordinary.keep(rows.counts)
         ours.keep(rows.counts)
     assert before < 600 < ours.model.places.capacity
+    # Passes that were bound to the smaller caches must not be run any more.
+    for state in (ordinary, ours):
+        state.cut(9)
+    for size in (60, 1):
+        rows = replace(rows, ids=rows.ids[:, :size], positions=rows.positions[:, :size], counts=np.array([size]))
+        rows = replace(rows, sources=np.zeros((1, 1), dtype=np.int64), targets=rows.positions[:, :1], sees=np.ones((1, 1), dtype=np.int64))
+        np.testing.assert_allclose(ours.run(rows), ordinary.run(rows), atol=1e-4, rtol=0)
+        ordinary.keep(rows.counts)
+        ours.keep(rows.counts)
 
 
 def test_rows_of_a_prompt_are_shared_and_those_of_refused_drafts_used_again(pair: tuple[OnnxModel, DeviceModel]) -> None:
