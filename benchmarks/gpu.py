@@ -87,6 +87,7 @@ def tell(setup: Setup, out: Path, measured: dict[str, Any]) -> None:
     for table in gpu_report.tables(gpu_report.figures(parts), setup.sizes):
         if measured["part"] in table.parts:
             report.print_table(table.title, table.columns, table.rows)
+    print(f"{measured['part']} took {measured['seconds']:.0f} s", flush=True)
     if setup.on_gpu and out == report.RESULTS:
         fill_pages(out)
 
@@ -138,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda", metavar="D", help="torch's name of it; cpu tries the script (default: %(default)s)")
     parts = ", ".join(PARTS)
     parser.add_argument("--parts", nargs="+", choices=PARTS, metavar="PART", default=list(PARTS), help=f"some of {parts} (default: all)")
-    parser.add_argument("--limit", type=int, default=200, metavar="S", help="seconds that a part may take (default: %(default)s)")
+    parser.add_argument("--limit", type=int, default=120, metavar="S", help="seconds that a part may take (default: %(default)s)")
     parser.add_argument("--work", type=Path, metavar="DIR", help="where models of random weights are made and kept (default: nowhere)")
     parser.add_argument("--table", action="store_true", help="only write the tables of docs/gpu.md anew, from the results in --out")
     arguments = parser.parse_args(argv)
