@@ -6,8 +6,8 @@ requests need no copying: their places are shared, or free again (`engine.places
 
 Passes are padded to few shapes, each with buffers at addresses of its own, bound to the graph once. On CUDA the first pass of a shape is
 captured as a CUDA graph and every later one is a single launch. What goes in is one copy, what comes out another: a pass's S slot rows
-answer with S * V logits, and sampling and the accept test stay on the host, in float64, where the decoders' exactness is settled. The
-copies cost microseconds for the few slot rows of a decoding pass, and nothing returns to the host in between.
+answer with S * V logits, and sampling and the accept test stay on the host, in float64, where the decoders' exactness is settled. That
+is one copy a pass, of some hundred kilobytes for the slot rows of a decoding pass, and no round trip for each of its tokens.
 
 `device` "cpu" runs the same path without a GPU, but for graph capture: slower than `OnnxModel` there, and how the tests hold it.
 """
@@ -30,23 +30,30 @@ from engine.manifest import Manifest, checked_file
 from engine.model import DraftHead, Rows
 from engine.onnx_draft_head import load_draft_head
 from engine.places import Places
-from engine.sequence import BoolArray, IntArray
+from engine.sequence import IntArray
 
 _COMMON = -1  # owner of places that all contexts of a state see
+# Keys of rows, and of which rows see a place. Those of context b lie from 1 + b * _KEYS on, in the order of what they see of their pass:
+# nothing first. 0 is padding's, and padding sees places that no row does.
+_KEYS = 2**32
+_LAST_KEY = 2**63 - 1
 _ROWS = 256  # the fewest cache rows that a pass reads; larger passes read twice as many, and so on
-_MOST_CAPTURED = 256  # content or slot rows of a pass whose buffers are kept, and whose CUDA graph
-# (content rows, slot rows) that are made ready at load: tokens and drafts of one fill and of a few together, and a prompt's passes.
-_WARM = ((1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (32, 32), (4, 1), (8, 1), (256, 1))
+# Content and slot rows of a pass whose buffers are kept, and its CUDA graph. More slot rows would keep megabytes of logits each.
+_MOST_CAPTURED = 256, 64
+# (content rows, slot rows) that are made ready at load: a prompt's passes, and tokens with drafts of one fill or of a few together.
+_WARM = (*((1 << power, 1) for power in range(9)), *((1 << power, 1 << power) for power in range(1, 7)))
 
 _INPUTS = (
     "content_ids",
     "content_positions",
     "content_places",
-    "content_visibility",
+    "content_keys",
     "slot_sources",
     "slot_targets",
     "slot_offsets",
-    "slot_visibility",
+    "slot_keys",
+    "seen_from",
+    "seen_to",
 )
 
 
@@ -137,15 +144,15 @@ class DeviceModel:
     def run(self, inputs: Mapping[str, NDArray[Any]], rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Logits `[S, V]` and states `[S, width]` of a pass over the first `rows` rows of the caches.
 
-        `inputs` are the graph's, but for the caches; visibility has at most `rows` columns.
+        `inputs` are the graph's, but for the caches; of places they tell the first `rows` at most.
         """
-        content, slots = len(inputs["content_visibility"]), len(inputs["slot_visibility"])
+        content, slots = len(inputs["content_keys"]), len(inputs["slot_keys"])
         with reported(self.device, self.path):
             outputs = self._run(inputs, bucket(content), bucket(slots), max(_ROWS, bucket(rows)))
         return outputs["logits"][0, :slots].copy(), outputs["states"][0, :slots].copy()
 
     def _run(self, inputs: Mapping[str, NDArray[Any]], content: int, slots: int, rows: int) -> dict[str, NDArray[np.float32]]:
-        """A pass of this shape. What is behind the rows of `inputs` is padding: it sees nothing, and writes to the spare place."""
+        """A pass of this shape. What is behind the rows of `inputs` is padding, which writes to the spare place."""
         bound = self._bucket(content, slots, rows)
         bound.clear()
         for name, values in inputs.items():
@@ -154,7 +161,7 @@ class DeviceModel:
 
     def _bucket(self, content: int, slots: int, rows: int) -> BoundPass:
         shape = (content, slots, rows)
-        if max(content, slots) > _MOST_CAPTURED:
+        if content > _MOST_CAPTURED[0] or slots > _MOST_CAPTURED[1]:
             return self._bound(*shape, None)
         if shape not in self._buckets:
             self._graphs += 1
@@ -167,11 +174,13 @@ class DeviceModel:
             "content_ids": (np.int64, (1, content)),
             "content_positions": (np.int64, (1, content)),
             "content_places": (np.int64, (1, content, 2)),
-            "content_visibility": (np.bool_, (content, rows)),
+            "content_keys": (np.int64, (content, 1)),
             "slot_sources": (np.int64, (slots,)),
             "slot_targets": (np.int64, (1, slots)),
             "slot_offsets": (np.int64, (1, slots)),
-            "slot_visibility": (np.bool_, (slots, rows)),
+            "slot_keys": (np.int64, (slots, 1)),
+            "seen_from": (np.int64, (rows,)),
+            "seen_to": (np.int64, (rows,)),
         }
         outputs = {"logits": (1, slots, self.manifest.vocabulary), "states": (1, slots, self.width)}
         bound = BoundPass(self.session, self.device, inputs, outputs, graph)
@@ -219,32 +228,32 @@ class DeviceState:
         if max(positions.max(initial=0), targets.max(initial=0)) >= longest:
             raise PassageError(f"a row stands beyond the {longest} positions that {model.manifest.name} knows; shorten the passage")
         self._new, self._laid = model.take(len(positions)), laid
-        highest = int(max(self.places.max(initial=0), self._new.max(initial=0)))
+        rows_read = 1 + int(max(self.places.max(initial=0), self._new.max(initial=0)))
+        seen_from, seen_to = np.zeros((2, rows_read), dtype=np.int64)
+        common = self.owners == _COMMON
+        seen_from[self.places] = np.where(common, 1, 1 + self.owners * _KEYS)
+        seen_to[self.places] = np.where(common, _LAST_KEY, (1 + self.owners) * _KEYS)
+        first = 1 + laid.context * _KEYS
+        seen_from[self._new], seen_to[self._new] = first + laid.index + 1, (1 + laid.context) * _KEYS
         logits, states = model.run(
             {
                 "content_ids": laid.ids[None],
                 "content_positions": positions[None],
                 "content_places": np.stack((np.zeros_like(self._new), self._new), axis=1)[None],
-                "content_visibility": self._visible(highest + 1, laid.context, laid.visible),
+                "content_keys": (first + laid.reach)[:, None],
                 "slot_sources": laid.sources,
                 "slot_targets": targets[None],
                 "slot_offsets": (targets - positions[laid.sources] + longest - 1)[None],
-                "slot_visibility": self._visible(highest + 1, laid.slot_context, laid.slot_visible),
+                "slot_keys": (1 + laid.slot_context * _KEYS + laid.slot_reach)[:, None],
+                "seen_from": seen_from,
+                "seen_to": seen_to,
             },
-            highest + 1,
+            rows_read,
         )
         refuse_broken(logits, model.path)
         logits[:, model.never] = -np.inf
         self.states = laid.apart(states)
         return laid.apart(logits)
-
-    def _visible(self, rows: int, contexts: IntArray, new: BoolArray) -> BoolArray:
-        """Which of the caches' first `rows` rows those of `contexts` `[R]` see: kept ones of all or their own, and of this pass's the `new`
-        ones."""
-        visible = np.zeros((len(contexts), rows), dtype=np.bool_)
-        visible[:, self.places] = (self.owners == _COMMON) | (self.owners == contexts[:, None])
-        visible[:, self._new] = new
-        return visible
 
     def keep(self, counts: IntArray) -> None:
         assert self._laid is not None

@@ -50,20 +50,27 @@ class LaidRows:
         return self.rows.targets[self.slot_context, self.slot_index]
 
     @property
+    def reach(self) -> IntArray:
+        """How many of its context's content rows of this pass each of them sees, `[R]`: those up to itself, and all that are mutual."""
+        return np.where(self.index < self.rows.mutual, self.rows.mutual, self.index + 1)
+
+    @property
+    def slot_reach(self) -> IntArray:
+        """The same of the slot rows, `[S']`."""
+        return self.rows.sees[self.slot_context, self.slot_index]
+
+    @property
     def visible(self) -> BoolArray:
-        """Which content rows of this pass each of them sees, `[R, R]`: those of its own context up to itself, and mutual ones."""
-        seen = self.index <= self.index[:, None]
-        if self.rows.mutual:
-            mutual = self.index < self.rows.mutual
-            seen |= mutual & mutual[:, None]
-        visible: BoolArray = seen & (self.context == self.context[:, None])
-        return visible
+        """Which content rows of this pass each of them sees, `[R, R]`."""
+        return self._visible(self.context, self.reach)
 
     @property
     def slot_visible(self) -> BoolArray:
         """Which content rows of this pass each slot row sees, `[S', R]`."""
-        sees = self.rows.sees[self.slot_context, self.slot_index]
-        visible: BoolArray = (self.context == self.slot_context[:, None]) & (self.index < sees[:, None])
+        return self._visible(self.slot_context, self.slot_reach)
+
+    def _visible(self, contexts: IntArray, reach: IntArray) -> BoolArray:
+        visible: BoolArray = (self.context == contexts[:, None]) & (self.index < reach[:, None])
         return visible
 
     def kept(self, counts: IntArray) -> IntArray:

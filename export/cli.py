@@ -167,6 +167,8 @@ def _onnx(arguments: argparse.Namespace) -> None:
         f"ONNX Runtime and torch differ by at most {difference.logits:.1e} in logits, "
         f"and by {difference.caches:.1e} of the largest in keys and values ({EXACT})"
     )
+    if device:
+        print(f"The graph for GPUs and torch differ by at most {built.differences[DEVICE].logits:.1e} in logits (float16, run on the CPU)")
     print(report.as_table())
     if automatic:
         print(f"chosen: {manifest.default_precision}, the fastest that takes at most {MOST_LOSS:.0%} more bits per byte than {EXACT}")

@@ -7,6 +7,8 @@ What differs, and why:
   nothing is joined to it. Whatever stands in a row that no mask shows is never seen, so that a row is free once nobody shows it: drafts
   that were refused and contexts that ended cost no compaction.
 * *A row is contiguous*, `[K, H * D]` and not `[H, K, D]`: the first K rows of a larger buffer are a cache of K rows.
+* *A mask is told in a few numbers*: every row has a key, every cache row the span of keys that see it. A mask of all rows by all cache
+  rows would have to be sent for every pass.
 * *What depends on positions alone is looked up*: rotary angles by position, buckets of offsets by `slot_offsets`.
 
 For CUDA graphs every op must run on the device, and copy nothing from the host when it is replayed. Kernels of onnxruntime-gpu 1.31.1
@@ -14,8 +16,8 @@ that this relies on, read off the types that its libonnxruntime_providers_cuda.s
 Attention<float16> (3D inputs, a mask that is added; its memory-efficient kernel reads rows as they lie here where a head's size is a
 multiple of 8 and K one of 4, which `DeviceModel` sees to), RotaryEmbedding<float16> (3D, with positions), RMSNorm<float16>,
 SkipLayerNorm<float16, simplified> (com.microsoft: a sum and its norm in one), ScatterND (copies nothing where both buffers are one, and
-takes sizes by value for up to six dimensions), Gather and Split into equal parts (sizes by value, too), Where, MatMul, Sigmoid, Mul,
-Add, Cast, Reshape. GatherND is left out, as its kernel reads a buffer of the host.
+takes sizes by value for up to six dimensions), Gather and Split into equal parts (sizes by value, too), GreaterOrEqual<int64>,
+LessOrEqual<int64>, And, Where, MatMul, Sigmoid, Mul, Add, Cast, Reshape. GatherND is left out, as its kernel reads a buffer of the host.
 """
 
 from __future__ import annotations
@@ -29,20 +31,21 @@ from onnx import helper
 from export.graph_builder import EPSILON, GraphBuilder
 from export.model import AsArm
 
-# Added to the scores of what a row may not see. Not -inf: padding sees nothing; see `export.as_arm_graph`.
+# Added to the scores of what a row may not see. Not -inf: padding may see nothing; see `export.as_arm_graph`.
 _HIDDEN = {"float32": -1e30, "float16": -6e4}
-_FLOAT, _INT, _BOOL = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
+_FLOAT, _INT = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
 _CONTRIBUTED = helper.make_opsetid("com.microsoft", 1)
 
 
 def device_graph(model: AsArm, longest: int, *, half: bool = True) -> onnx.ModelProto:
     """The graph for positions below `longest`, in float16 with `half`, else in float32; logits and states are float32 in both.
 
-    A pass over one sequence of C content and S slot rows. Inputs: content ids, positions int64 `[1, C]`, `content_places` `[1, C, 2]` (0
-    and the cache row), visibility bool `[C, K]` over cache rows, the pass's own among them; slot sources `[S]` (indices into the content
-    rows), targets `[1, S]`, `slot_offsets` `[1, S]` (target - position of the source + longest - 1), visibility `[S, K]`; `past_i`
-    `[1, K, width]`: keys and values of each trunk layer and, last, of the slot head. Outputs: logits `[1, S, V]`, states
-    `[1, S, width]`, and `new_i`: `past_i` with the pass's rows in their places.
+    A pass over one sequence of C content and S slot rows. Inputs, int64: content ids, positions `[1, C]`, `content_places` `[1, C, 2]` (0
+    and the cache row), `content_keys` `[C, 1]`; slot sources `[S]` (indices into the content rows), targets `[1, S]`, `slot_offsets`
+    `[1, S]` (target - position of the source + longest - 1), `slot_keys` `[S, 1]`; `seen_from`, `seen_to` `[K]`: a row sees the cache rows,
+    the pass's own among them, whose span its key lies in, ends included. And `past_i` `[1, K, width]`: keys and values of each trunk
+    layer and, last, of the slot head. Outputs: logits `[1, S, V]`, states `[1, S, width]`, and `new_i`: `past_i` with the pass's rows in
+    their places.
     """
     return _DeviceBuilder(model, longest, np.dtype(np.float16 if half else np.float32)).graph()
 
@@ -59,7 +62,7 @@ class _DeviceBuilder(GraphBuilder):
         self.cosines, self.sines = (self.constant(name, of(angles).astype(kind)) for name, of in (("cosines", np.cos), ("sines", np.sin)))
 
     def graph(self) -> onnx.ModelProto:
-        config, mask = self.config, self.mask("content_visibility")
+        config, mask = self.config, self.mask("content_keys")
         x = self.embedded("content_ids", config.width)
         normed = self.norm(x, "blocks.0.attention_norm")
         for layer in range(config.layers):
@@ -86,7 +89,7 @@ class _DeviceBuilder(GraphBuilder):
         offset = self.op("Gather", self.weight("head.offset.weight"), bucket)
         normed, y = self.added(self.op("Gather", x, "slot_sources", axis=1), offset, "head.attention_norm")
         (query,) = self.products(normed, "head.attention.query")
-        mixed = self.attention(query, "head.attention", "slot_targets", keys, values, self.mask("slot_visibility"))
+        mixed = self.attention(query, "head.attention", "slot_targets", keys, values, self.mask("slot_keys"))
         normed, y = self.added(y, mixed, "head.feed_forward_norm")
         fed = self.feed_forward(normed, "head.feed_forward")
         return self.as_float("states", lambda out: self.added(y, fed, "head.out_norm", out=out)[0])
@@ -100,10 +103,11 @@ class _DeviceBuilder(GraphBuilder):
         )
         return normed, total
 
-    def mask(self, visibility: str) -> str:
-        """Visibility to what is added to scores, once for all layers."""
+    def mask(self, keys: str) -> str:
+        """Keys `[R, 1]` to what is added to scores `[R, K]`, once for all layers."""
+        seen = self.op("And", self.op("GreaterOrEqual", keys, "seen_from"), self.op("LessOrEqual", keys, "seen_to"))
         shown, hidden = self.constant("shown", self.type.type(0)), self.constant("hidden", self.type.type(_HIDDEN[self.type.name]))
-        return self.op("Where", visibility, shown, hidden)
+        return self.op("Where", seen, shown, hidden)
 
     def keys_values(self, key: str, value: str, name: str) -> tuple[str, str]:
         """Products `[1, C, width]` to all keys and values, `[1, K, width]`."""
@@ -132,11 +136,13 @@ class _DeviceBuilder(GraphBuilder):
             value("content_ids", _INT, [1, "content"]),
             value("content_positions", _INT, [1, "content"]),
             value("content_places", _INT, [1, "content", 2]),
-            value("content_visibility", _BOOL, ["content", "rows"]),
+            value("content_keys", _INT, ["content", 1]),
             value("slot_sources", _INT, ["slots"]),
             value("slot_targets", _INT, [1, "slots"]),
             value("slot_offsets", _INT, [1, "slots"]),
-            value("slot_visibility", _BOOL, ["slots", "rows"]),
+            value("slot_keys", _INT, ["slots", 1]),
+            value("seen_from", _INT, ["rows"]),
+            value("seen_to", _INT, ["rows"]),
             *(self.cache(f"past_{index}") for index in range(self.caches)),
         ]
 

@@ -290,31 +290,39 @@ def largest_difference(graph: Path, model: AsArm, longest: int) -> Difference:
 
 
 def _largest_difference_on_device(session: onnxruntime.InferenceSession, model: AsArm, longest: int) -> Difference:
-    """The same for a graph for GPUs, which takes one context: past rows come first in its caches, and the pass's rows behind them."""
+    """The same for a graph for GPUs, which takes one context: past rows come first in its caches, and the pass's rows behind them. Masks
+    are such as its keys can tell, and all rows see the first one."""
     config, kind = model.config, np.float16 if session.get_inputs()[-1].type == "tensor(float16)" else np.float32
     logits, caches = [0.0], [0.0]
     generator = torch.Generator().manual_seed(20250423)
     for shape in _CHECKED_SHAPES:
-        _, content, _, past = shape = (1, *shape[1:])
-        args = _random_pass(config, shape, longest, generator)
+        _, content, slots, past = shape = (1, *shape[1:])
+        content_keys, slot_keys = (torch.randint(0, 100, (rows, 1), generator=generator) for rows in (content, slots))
+        seen_from, spans = (torch.randint(0, 60, (past + content,), generator=generator) for _ in range(2))
+        seen_from[0], spans[0] = 0, 100
+        seen_to = seen_from + spans
+        ids, positions, _, sources, targets, _, *kept = _random_pass(config, shape, longest, generator)
+        masks = [((keys >= seen_from) & (keys <= seen_to))[None] for keys in (content_keys, slot_keys)]
         with torch.no_grad():
-            wanted: tuple[Tensor, ...] = model(*args)
-        ids, positions, visibility, sources, targets, slot_visibility, *kept = (arg.numpy() for arg in args)
-        places = np.arange(past, past + content)
+            wanted: tuple[Tensor, ...] = model(ids, positions, masks[0], sources, targets, masks[1], *kept)
+        places = torch.arange(past, past + content)
         inputs = {
             "content_ids": ids,
             "content_positions": positions,
-            "content_places": np.stack((np.zeros_like(places), places), axis=1)[None],
-            "content_visibility": visibility[0],
+            "content_places": torch.stack((torch.zeros_like(places), places), dim=1)[None],
+            "content_keys": content_keys,
             "slot_sources": sources[0],
             "slot_targets": targets,
             "slot_offsets": targets - positions[:, sources[0]] + longest - 1,
-            "slot_visibility": slot_visibility[0],
+            "slot_keys": slot_keys,
+            "seen_from": seen_from,
+            "seen_to": seen_to,
         }
+        given_arrays: dict[str, NDArray[Any]] = {name: each.numpy() for name, each in inputs.items()}
         for index, rows in enumerate(kept):
-            inputs[f"past_{index}"] = np.zeros((1, past + content, config.width), dtype=kind)
-            inputs[f"past_{index}"][:, :past] = _side_by_side(rows)
-        given: list[NDArray[np.float32]] = session.run(None, inputs)
+            given_arrays[f"past_{index}"] = np.zeros((1, past + content, config.width), dtype=kind)
+            given_arrays[f"past_{index}"][:, :past] = _side_by_side(rows.numpy())
+        given: list[NDArray[np.float32]] = session.run(None, given_arrays)
         logits.append(np.abs(given[0] - wanted[0].numpy()).max())
         for ours, theirs in zip(given[2:], wanted[2:], strict=True):
             caches.append(np.abs(ours[:, past:] - _side_by_side(theirs.numpy())).max() / theirs.abs().max().item())

@@ -27,9 +27,12 @@ LONGEST = 3000  # past the last of the steps that offsets are told apart by
 # What onnxruntime-gpu 1.31.1 has a kernel for, in float16 and float32, that copies nothing from the host when a graph is replayed.
 ON_CUDA = {
     "Add",
+    "And",
     "Attention",
     "Cast",
     "Gather",
+    "GreaterOrEqual",
+    "LessOrEqual",
     "MatMul",
     "Mul",
     "RMSNormalization",
@@ -104,11 +107,15 @@ def device_checks(checks: list[Check]) -> dict[str, str]:
     return {check.name: check.outcome for check in checks if check.name.startswith("gpu ")}
 
 
-def test_the_command_writes_it_beside_a_graph_for_the_cpu(folder: Path, tiny_run: Path, tmp_path: Path) -> None:
+def test_the_command_writes_it_beside_a_graph_for_the_cpu(
+    folder: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     manifest = load_manifest(folder)
     assert list(manifest.graphs) == ["float32"] and manifest.device_graph is not None
     assert manifest.device_graph.file in {entry.file for entry in manifest.files}
     assert cli.main(["onnx", str(tiny_run), str(tmp_path / "both"), "--precision", "gpu", "int8"]) == 0
+    told = capsys.readouterr().out
+    assert "in int8, one for GPUs" in told and "The graph for GPUs and torch differ by at most" in told
     both = load_manifest(tmp_path / "both")
     assert list(both.graphs) == ["int8"] and both.device_graph == manifest.device_graph  # the same bytes
 
