@@ -6,6 +6,7 @@ that better, torch at once.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -67,13 +68,15 @@ def rows_of(
 
 
 def engine_passes(setup: Setup, part: Part) -> None:
-    """The engine's passes, with CUDA graphs and without."""
+    """The engine's passes, with CUDA graphs and without, and how long it takes to load a model and make its commonest passes ready."""
     rates, _ = measured_rates(setup)
     for shape in setup.sizes.shapes:
         models: dict[str, Model] = {}
         for side in (GRAPHS, LAUNCHES):
             try:
-                models[side] = setup.engine_model(setup.random_folder(shape), captured=side == GRAPHS)
+                folder, began = setup.random_folder(shape), time.perf_counter()
+                models[side] = setup.engine_model(folder, captured=side == GRAPHS)
+                part.rows.append({"shape": shape, "side": side, "load_s": time.perf_counter() - began})
             except Exception as error:  # see Part.attempt
                 part.miss(f"{shape}, {side}", error)
         for context in setup.sizes.contexts if models else ():

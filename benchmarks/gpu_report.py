@@ -164,7 +164,12 @@ def _rates(found: Figures, sizes: Sizes) -> Table:
     product = _pick(rows, kind="products")
     told = f"product of two float16 matrices of {sizes.matrix} x {sizes.matrix}, TFLOP/s"
     products = (told, _cell(product, lambda row: _interval(row["per_s"], 1e-12)))
-    return Table("The device's rates, from which floors follow:", ("floor",), ("rate", "median [95%]"), [*reads, products, *launches])
+    loads = []
+    for shape in sizes.shapes:
+        row = next((row for row in found.get("passes", ()) if row["shape"] == shape and row["side"] == GRAPHS and "load_s" in row), None)
+        loads.append((f"loading {shape} and making its commonest passes ready, once, s", _cell(row, lambda row: _short(row["load_s"]))))
+    title = "The device's rates, from which floors follow, and how long the engine takes to be ready:"
+    return Table(title, ("floor", "passes"), ("", "median [95%]"), [*reads, products, *launches, *loads])
 
 
 def _passes(found: Figures, sizes: Sizes) -> Table:
