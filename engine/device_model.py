@@ -218,7 +218,8 @@ class DeviceState:
         self._laid: LaidRows | None = None
 
     def __del__(self) -> None:
-        self.model.places.give_back(np.concatenate((self.places, self._new)))
+        self.model.places.give_back(self.places)
+        self.model.places.give_back(self._new)
 
     def run(self, rows: Rows) -> NDArray[np.float32]:
         laid, model = LaidRows.of(rows), self.model
