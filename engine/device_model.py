@@ -56,14 +56,15 @@ _INPUTS = (
 
 
 class DeviceModel:
-    """Loads a model folder's device graph on `device`, "cuda" or "cpu", and makes the commonest passes ready.
+    """Loads a model folder's device graph on `device`, "cuda" or "cpu", and makes the commonest passes ready. `captured` False launches
+    every op by itself even on CUDA, to see what CUDA graphs save.
 
     Raises ModelError when the folder has no such graph or it breaks the manifest's promises, DeviceError when the device can't be used or
     has no memory left, then and at every pass. Passes are to be run by the thread that loads the model: ONNX Runtime keeps CUDA graphs by
     thread, and in another one all would be captured again.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, device: str = "cuda") -> None:
+    def __init__(self, folder: Path, manifest: Manifest, device: str = "cuda", *, captured: bool = True) -> None:
         if manifest.device_graph is None:
             raise ModelError(f"{folder} has no graph for a GPU; export the model again with --precision gpu, or run it on the CPU")
         self.path = checked_file(folder, manifest.device_graph)
@@ -78,6 +79,7 @@ class DeviceModel:
         self.cache_type = np.dtype(np.float16 if half else np.float32)
         self.never = manifest.never
         self._buckets: dict[tuple[int, int, int], BoundPass] = {}
+        self._captured = captured
         self._graphs = 0
         self.draft_head: DraftHead | None
         with reported(device, self.path):
@@ -158,7 +160,7 @@ class DeviceModel:
             return self._bound(*shape, None)
         if shape not in self._buckets:
             self._graphs += 1
-            self._buckets[shape] = self._bound(*shape, self._graphs)
+            self._buckets[shape] = self._bound(*shape, self._graphs if self._captured else None)
         return self._buckets[shape]
 
     def _bound(self, content: int, slots: int, rows: int, graph: int | None) -> BoundPass:

@@ -1,4 +1,4 @@
-"""The draft head as an ONNX graph, op by op: what `export.draft_head.DraftStep` says."""
+"""The draft head as an ONNX graph, op by op: what `export.draft_head_model.DraftStep` says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from export.draft_head import DraftHead
+from export.draft_head_model import DraftHead
 from export.graph_builder import GraphBuilder
 from export.model import AsArm
 

@@ -22,8 +22,8 @@ from engine.errors import LacunaError
 from engine.manifest import FORMAT_VERSION, MANIFEST, FileEntry, Manifest, sha256_of
 from export.as_arm_graph import to_onnx as to_onnx
 from export.device_graph import device_graph
-from export.draft_head import DraftHead, DraftStep
 from export.draft_head_graph import draft_head_to_onnx
+from export.draft_head_model import DraftHead, DraftStep
 from export.graph_builder import OPSET
 from export.graph_file import stored_as_half, write_graph
 from export.model import AsArm, ModelConfig, parameter_count

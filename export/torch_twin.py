@@ -12,7 +12,7 @@ from onnx import numpy_helper
 
 from engine.errors import ModelError
 from engine.manifest import Manifest
-from export.draft_head import DraftHead
+from export.draft_head_model import DraftHead
 from export.model import AsArm, ModelConfig
 from export.quantise import from_blocks
 

@@ -18,8 +18,9 @@ from engine.local import load_infiller
 from engine.manifest import MANIFEST, load_manifest
 from engine.options import FillOptions
 from engine.passage import Passage
-from export.draft_head import DRAFT_HEAD, DraftHead, DraftStep, train_draft_head
+from export.draft_head import DRAFT_HEAD, train_draft_head
 from export.draft_head_graph import draft_head_to_onnx
+from export.draft_head_model import DraftHead, DraftStep
 from export.graph_file import write_graph
 from export.onnx_graph import export_model
 from export.verify import OK, verify

@@ -12,8 +12,8 @@ from engine.errors import ModelError
 from engine.local import DEFAULT_MODEL
 from engine.manifest import Manifest, load_manifest
 from export.as_arm_graph import to_onnx
-from export.draft_head import DraftHead
 from export.draft_head_graph import draft_head_to_onnx
+from export.draft_head_model import DraftHead
 from export.graph_file import stored_as_half, write_graph
 from export.model import AsArm, ModelConfig
 from export.quantise import quantise
