@@ -26,7 +26,8 @@ from export import corpus
 from export.examples import IGNORED, Batch, Windows
 from export.model import AsArm, FeedForward, ModelConfig
 from export.train import TOKENIZER, StopOnSignal, load_checkpoint
-from export.validation import draw_passages, encode_passages, visibility
+from export.validation import draw_passages, encode_passages
+from export.visibility import visible_rows
 
 DRAFT_HEAD = "draft_head.pt"
 AHEAD = 5  # slots that the recurrence is unrolled over
@@ -178,7 +179,8 @@ def _guess(model: AsArm, head: DraftHead, batch: Batch, start: int, length: int)
     asked = torch.arange(start, start + length + AHEAD)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         none = torch.zeros(len(batch.ids), 0, dtype=torch.int64)
-        states, _ = model.train_states(batch.ids, batch.positions, batch.targets, visibility(batch), none, none)
+        visible = visible_rows(batch.first, batch.reach, batch.ids.shape[1])
+        states, _ = model.train_states(batch.ids, batch.positions, batch.targets, visible, none, none, visible[:, :, :0])
         truth = model.logits(states[:, asked])
     found_head, found_model = [], []
     with torch.autocast("cpu", torch.bfloat16):

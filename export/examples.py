@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from export.vocabulary import SPECIAL_IDS
 IGNORED = -100
 Budget = Callable[[int, random.Random], int]
 _SMALLEST = 80  # rows; what is left of a packed line below that stays empty
+_CHARACTERS = 4.5  # of a window, a row, at most: nearly all files have fewer to a token
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,10 @@ class Windows(Dataset[Batch]):
         self.prompting = prompting
         self.ends = np.cumsum(split.sizes)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.tokenizer.encode_special_tokens = True  # which a tokenizer forgets on its way to another process
+
     def __getitem__(self, index: int) -> Batch:
         return pack(list(self.examples(random.Random(f"{self.seed}/{index}"))), self.rows)
 
@@ -157,7 +162,9 @@ class Windows(Dataset[Batch]):
         """A stretch of a file of nearly `rows` tokens, and whether it begins and ends where the file does."""
         text = self.split[int(np.searchsorted(self.ends, rng.randrange(int(self.ends[-1])), side="right"))].text
         start = max(0, rng.randrange(-rows, len(text)))  # the beginnings of files are worth some more visits
-        encoding = self.tokenizer.encode(text[start : start + 6 * rows])
+        end = min(len(text), start + int(_CHARACTERS * rows))
+        encoding = self.tokenizer.encode(text[start:end])
         room = rows - 24  # cutting holes splits some tokens
-        end = min(len(text), start + 6 * rows) if len(encoding.ids) <= room else start + encoding.offsets[room - 1][1]
+        if len(encoding) > room:
+            end = start + encoding.offsets[room - 1][1]
         return text[start:end], start == 0, end == len(text)
