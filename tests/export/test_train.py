@@ -165,6 +165,20 @@ def test_the_rate_rises_stays_and_falls() -> None:
     assert [rate_at(step, step / 100, recipe) for step in (0, 3, 40, 75, 100)] == [0.25, 1.0, 1.0, 0.5, 0.0]
 
 
+def test_a_goal_in_minutes_is_met_by_the_clock_and_the_rate_with_it(
+    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = itertools.count(100.0, 2.0)  # a reading at the start, one before the first step, and one after each
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    recipe = dataclasses.replace(RECIPE, warmup=1, decay=0.5)
+    train(tiny_corpus, tmp_path / "run", recipe, minutes=20 / 60)
+    assert [record["rate"] for record in steps(tmp_path / "run")] == pytest.approx([1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2])
+    assert [record["seconds"] for record in steps(tmp_path / "run")] == [4, 6, 8, 10, 12, 14, 16, 18, 20]
+    assert load_checkpoint(tmp_path / "run")["seconds"] == 20
+    train(tiny_corpus, tmp_path / "run", recipe, minutes=30 / 60)
+    assert [record["seconds"] for record in steps(tmp_path / "run")][9:] == [24, 26, 28, 30]
+
+
 def test_a_new_run_may_start_from_another_ones_weights(tiny_corpus: Path, tiny_run: Path, tmp_path: Path) -> None:
     still = dataclasses.replace(RECIPE, muon_rate=0.0, adam_rate=0.0, seed=9)
     train(tiny_corpus, tmp_path / "run", still, rows(1), start_from=tiny_run)
