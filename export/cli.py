@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine.errors import LacunaError
 from engine.manifest import MANIFEST, load_manifest
+from export.contexts import fetch
 from export.holes import DEFAULT_MIX, KINDS, HoledText, make_holes, only
 
 FAILED = 1
@@ -251,7 +252,16 @@ def _holes(arguments: argparse.Namespace) -> None:
     except UnicodeDecodeError:
         raise LacunaError(f"{arguments.file} is not UTF-8 text; save it as UTF-8 first") from None
     mix = only(arguments.kind) if arguments.kind else DEFAULT_MIX
-    holed = make_holes(text, random.Random(arguments.seed), arguments.count, mix)
+    rng = random.Random(arguments.seed)
+    above, start = "", 0
+    if arguments.cut is not None:
+        lines = text.split("\n")
+        if arguments.cut > len(lines):
+            raise LacunaError(f"{arguments.file} has {len(lines)} lines; name one of them with --cut")
+        start = sum(len(line) + 1 for line in lines[: arguments.cut - 1])
+        above, _ = fetch(text, start, len(text), rng)
+    holed = make_holes(text[start:], rng, arguments.count, mix)
+    holed = dataclasses.replace(holed, pieces=(above + holed.pieces[0], *holed.pieces[1:]))
     if arguments.json:
         print(json.dumps({"pieces": holed.pieces, "holes": holed.holes, "kinds": holed.kinds}))
     else:
@@ -450,6 +460,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("file", type=Path, metavar="FILE", help="a UTF-8 text file")
     command.add_argument("--seed", type=int, default=0, metavar="S", help="the seed they are drawn with (default: 0)")
     command.add_argument("-n", dest="count", type=_count, metavar="N", help="how many to draw, at most (default: 1 to 8, at random)")
+    command.add_argument(
+        "--cut", type=_count, metavar="LINE", help="begin at this line, headed by imports and headers from above it, as cut contexts are"
+    )
     command.add_argument("--kind", choices=KINDS, help="draw holes of one kind alone (default: the mix that training draws)")
     command.add_argument("--json", action="store_true", help="print pieces, holes and their kinds as JSON")
 

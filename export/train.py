@@ -44,6 +44,7 @@ TOKENIZER = "tokenizer.json"
 _VALIDATION_SEED = 20251
 _VALIDATION_LINES = 192
 _TOKENIZER_BYTES = 40_000_000
+_AVERAGED_STEPS = 10  # the average goes back over one step in so many, at most
 _AHEAD = 4  # micro-batches that each process of the data keeps ready
 
 
@@ -184,7 +185,8 @@ class State:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
-            fresh = 1.0 - self.recipe.average if self.step else 1.0
+            # Runs by the clock have any number of steps: the average must not hold on to how they began.
+            fresh = max(1.0 - self.recipe.average, _AVERAGED_STEPS / (_AVERAGED_STEPS + self.step))
             torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), fresh)
         self.step += 1
 
@@ -314,7 +316,7 @@ def train(
             split = corpus.load(corpus_folder, "train")
             state = _open(run, recipe, team, start_from)
             tokenizer = _shared_tokenizer(run, split, recipe, team)
-            windows = Windows(split, tokenizer, recipe.rows, recipe.seed, recipe.holes, recipe.prompting)
+            windows = Windows(split, tokenizer, recipe.rows, recipe.seed, recipe.holes, recipe.prompting, recipe.context)
             passages = draw_passages(corpus.load(corpus_folder, "held_out"), recipe.rows, _VALIDATION_LINES, _VALIDATION_SEED)
             lines = encode_passages(passages, tokenizer, recipe.rows, bidirectional=recipe.prompting.bidirectional > 0)
 

@@ -83,6 +83,16 @@ def test_holes_are_shown_where_they_are(tmp_path: Path, capsys: pytest.CaptureFi
     assert cli.main(["holes", str(file), "--seed", "4", "-n", "3"]) == 0
 
 
+def test_a_cut_context_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "box.py"
+    file.write_text("import os\n" + source("box"), encoding="utf-8")
+    assert cli.main(["holes", str(file), "--cut", "17", "--kind", "empty", "--seed", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.replace("⟦empty: ⟧", "") == ("class box:\n    def area(self):\n        return area_of_box(self.width, self.height)\n\n")
+    assert cli.main(["holes", str(file), "--cut", "99"]) == 2
+    assert "has 18 lines; name one of them with --cut" in capsys.readouterr().err
+
+
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["recipes"]) == 0
     listed = capsys.readouterr().out
