@@ -111,7 +111,7 @@ def train_draft_head(corpus_folder: Path, run: Path, tokens: float | None = None
     windows = Windows(corpus.load(corpus_folder, "train"), tokenizer, rows, _SEED)
     gpu = device.type == "cuda"
     numbers = MicroBatches(before // (rows * lines), lines, lines, Team(0, 1, device))
-    batches = load_lines(windows, int(recipe["furthest"]), numbers, max(1, (os.cpu_count() or 1) - 1) if gpu else 0, pinned=gpu)
+    batches = load_lines(windows, int(recipe["furthest"]), numbers, max(1, (os.cpu_count() or 1) - 1) if gpu else 0, device)
     generator = torch.Generator().manual_seed(_SEED + before)
     step = 0
     bar = tqdm(total=goal.steps, desc="draft head", unit="step", mininterval=2)
@@ -120,8 +120,7 @@ def train_draft_head(corpus_folder: Path, run: Path, tokens: float | None = None
             if stop.asked:
                 bar.write(f"stopped at step {step} of {goal}; the same command trains further")
                 break
-            batch = Batch(*(part.to(device, non_blocking=True) for part in next(batches)[0]))
-            loss = _loss(model, head, batch, generator)
+            loss = _loss(model, head, next(batches)[0], generator)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
             rate = min(1.0, (step + 1) / _WARMUP) * min(1.0, (1.0 - reached) / _DECAY)

@@ -95,11 +95,14 @@ def test_a_signal_stops_cleanly_and_the_run_goes_on_bit_for_bit(
 def test_processes_make_the_lines_that_one_makes(tiny_corpus: Path, tiny_run: Path) -> None:
     tokenizer = training.prepare_tokenizer(tiny_run, (), RECIPE.model.vocabulary)
     windows = Windows(load(tiny_corpus, "train"), tokenizer, RECIPE.rows, RECIPE.seed)
-    numbers = MicroBatches(3, 4, 3, Team(0, 1, torch.device("cpu")))
-    taken = [list(itertools.islice(load_lines(windows, RECIPE.furthest, numbers, workers, pinned=False), 6)) for workers in (0, 2)]
+    cpu = torch.device("cpu")
+    numbers = MicroBatches(3, 4, 3, Team(0, 1, cpu))
+    taken = [list(itertools.islice(load_lines(windows, RECIPE.furthest, numbers, workers, cpu), 6)) for workers in (0, 2)]
     for (batch, drafts), (other, others) in zip(*taken, strict=True):
         assert all(torch.equal(a, b) for a, b in zip((*batch, *drafts), (*other, *others), strict=True))
     assert [len(batch.ids) for batch, _ in taken[0]] == [3, 1, 3, 1, 3, 1]
+    lines = [windows[index] for index in range(12, 15)]
+    assert all(torch.equal(part, torch.stack(parts)) for part, *parts in zip(taken[0][0][0], *lines, strict=True))
 
 
 def test_windows_sent_to_another_process_take_marks_for_text(tiny_corpus: Path, tiny_run: Path) -> None:
