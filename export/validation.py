@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from export.contexts import WHOLE, ContextMix, fetch
 from export.corpus import Split
 from export.examples import IGNORED, Batch, Budget, Prompting, encode, pack
 from export.holes import DEFAULT_MIX, HoledText, HoleMix, draw_budget, make_holes
@@ -63,7 +64,7 @@ class Losses:
         return f"{self.hole_bits_per_byte:.3f} bits/byte in holes, {self.hole_nats_per_token:.3f} nats/token"
 
 
-def draw_passages(split: Split, rows: int, count: int, seed: int, mix: HoleMix = DEFAULT_MIX) -> Passages:
+def draw_passages(split: Split, rows: int, count: int, seed: int, mix: HoleMix = DEFAULT_MIX, context: ContextMix = WHOLE) -> Passages:
     """`count` passages for lines of `rows` rows, of places and holes drawn by `seed`."""
     rng = random.Random(f"validation/{seed}")
     ends = np.cumsum(split.sizes)
@@ -72,9 +73,14 @@ def draw_passages(split: Split, rows: int, count: int, seed: int, mix: HoleMix =
     for _ in range(count):
         text = split[int(np.searchsorted(ends, rng.randrange(int(ends[-1])), side="right"))].text
         start = rng.randint(0, max(0, len(text) - length))
-        end = min(len(text), start + length)
-        texts.append(make_holes(text[start:end], rng, mix=mix))
-        at_start.append(start == 0)
+        above, begins = "", start == 0
+        if start > 0 and context.cut > 0 and rng.random() < context.cut:
+            start = text.rfind("\n", 0, start) + 1
+            above, begins = fetch(text, start, length, rng)
+        end = min(len(text), start + length - len(above))
+        holed = make_holes(text[start:end], rng, mix=mix)
+        texts.append(replace(holed, pieces=(above + holed.pieces[0], *holed.pieces[1:])))
+        at_start.append(begins)
         at_end.append(end == len(text))
     return Passages(tuple(texts), tuple(at_start), tuple(at_end))
 

@@ -14,6 +14,7 @@ from export.contexts import HEADERS_SHARE, IMPORTS_SHARE, ContextMix, fetch
 from export.corpus import Project, SourceFile, load, write
 from export.examples import Windows
 from export.train import prepare_tokenizer
+from export.validation import draw_passages
 from export.vocabulary import SPECIAL_IDS
 from tests.export.workshop import RECIPE, source
 
@@ -141,3 +142,15 @@ def test_without_cut_contexts_windows_are_what_they_were(tiny_corpus: Path, tiny
 def test_an_impossible_share_is_refused() -> None:
     with pytest.raises(LacunaError, match=r"between 0 and 1, not 1\.5"):
         ContextMix(cut=1.5)
+
+
+def test_held_out_passages_can_be_cut_contexts(tiny_corpus: Path) -> None:
+    split = load(tiny_corpus, "held_out")
+    plain, cut = (draw_passages(split, 128, 40, 5, context=ContextMix(cut=share)) for share in (0.0, 1.0))
+    files = [file.text for file in split]
+    assert all(any(text.whole() in file for file in files) for text in plain.texts)
+    gaps = [text for text in cut.texts if not any(text.whole() in file for file in files)]
+    assert len(gaps) > 10
+    for text in gaps:
+        assert all(line in "".join(files).split("\n") for line in text.pieces[0].split("\n")[:1])
+        assert all(any(hole in file for file in files) for hole in text.holes)
