@@ -431,31 +431,30 @@ class _Journal:
         self.run, self.state, self.team, self.bar = run, state, team, bar
         self._flops = flops_per_row(state.model, state.recipe.rows)
         self._peak = peak_flops(team.device) * team.size
-        self._waiting: tuple[dict[str, float], Tensor, float] | None = None
+        self._waiting: tuple[dict[str, float], Tensor, float, float] | None = None
         self._before = time.perf_counter()
 
     def take(self, losses: Tensor, rate: float) -> None:
         """The losses `[2]` of the step that was just made, to be written when the next one is under way."""
         reached = self._reached()
         self.flush()
-        self._waiting = reached, losses, rate
+        now = time.perf_counter()
+        self._waiting, self._before = (reached, losses, rate, now - self._before), now
 
     def flush(self) -> None:
         """Write what is waiting. Raises LacunaError where a loss is no number."""
         if self._waiting is None:
             return
-        (reached, losses, rate), self._waiting = self._waiting, None
+        (reached, losses, rate, took), self._waiting = self._waiting, None
         loss, draft_loss = losses.tolist()
         if not math.isfinite(loss + draft_loss):
             raise LacunaError(
                 f"the loss at step {reached['step'] - 1} is {loss} (draft rows: {draft_loss}); the last good checkpoint is kept in "
                 f"{self.run}: lower the rates and resume"
             )
-        now = time.perf_counter()
-        speed = self.state.recipe.batch * self.state.recipe.rows / (now - self._before)
-        self._before = now
         if not self.team.leads:
             return
+        speed = self.state.recipe.batch * self.state.recipe.rows / took
         used = speed * self._flops / self._peak
         self.bar.update()
         self.bar.set_postfix_str(f"loss {loss:.3f}, {speed:,.0f} tokens/s, {used:.0%} of peak", refresh=False)

@@ -173,10 +173,12 @@ def test_a_goal_in_minutes_is_met_by_the_clock_and_the_rate_with_it(
 ) -> None:
     clock = itertools.count(100.0, 2.0)  # a reading at the start, one before the first step, and one after each
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("time.perf_counter", itertools.count(0.0, 2.0).__next__)
     recipe = dataclasses.replace(RECIPE, warmup=1, decay=0.5)
     train(tiny_corpus, tmp_path / "run", recipe, minutes=20 / 60)
     assert [record["rate"] for record in steps(tmp_path / "run")] == pytest.approx([1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2])
     assert [record["seconds"] for record in steps(tmp_path / "run")] == [4, 6, 8, 10, 12, 14, 16, 18, 20]
+    assert {record["tokens_per_second"] for record in steps(tmp_path / "run")} == {rows(1) / 2}
     assert load_checkpoint(tmp_path / "run")["seconds"] == 20
     train(tiny_corpus, tmp_path / "run", recipe, minutes=30 / 60)
     assert [record["seconds"] for record in steps(tmp_path / "run")][9:] == [24, 26, 28, 30]
