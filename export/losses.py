@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -37,7 +40,7 @@ def row_losses(model: AsArm, batch: Batch, drafts: Drafts, *, compiled: bool = F
     blocks = compiled and device == "cuda"
     visible = visible_rows(batch.first, batch.reach, rows, blocks)
     drafts_see = visible_rows(batch.first.gather(1, sources), batch.reach.gather(1, sources), rows, blocks)
-    nats = _compiled_label_losses if compiled else label_losses
+    nats = compiled_label_losses() if compiled else label_losses
     with torch.autocast(device, torch.bfloat16):
         states, ahead = model.train_states(batch.ids, batch.positions, batch.targets, visible, sources, targets, drafts_see)
         return nats(states, model.output_weight, batch.labels), nats(ahead, model.output_weight, labels)
@@ -50,7 +53,10 @@ def label_losses(states: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     return losses.view(labels.shape)
 
 
-_compiled_label_losses = torch.compile(label_losses, dynamic=False)
+@cache
+def compiled_label_losses() -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """`label_losses`, compiled."""
+    return torch.compile(label_losses, dynamic=False)
 
 
 class StepLosses:

@@ -41,6 +41,13 @@ def test_the_workshop_runs_uninstalled() -> None:
     assert "usage: lacuna-export recipes" in done.stdout, done.stderr
 
 
+def test_training_needs_no_more_packages_than_the_page_names() -> None:
+    absent = ("rensa", "onnx", "onnxruntime", "onnxscript", "safetensors", "pygls", "lsprotocol", "watchdog")
+    script = f"import sys; sys.modules.update(dict.fromkeys({absent})); import export.cli, export.train, export.draft_head, export.parcels"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_documented_commands_make_a_model(tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = recipe_file(tmp_path)
     home, away, parts = tmp_path / "home", tmp_path / "away", tmp_path / "parts"

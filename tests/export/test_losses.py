@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -83,7 +84,7 @@ def test_layers_share_one_compilation_and_compute_what_plain_ones_do(as_blocks: 
         return compile_(function, backend=counter, fullgraph=True, **options)
 
     monkeypatch.setattr(torch, "compile", counted)
-    monkeypatch.setattr(losses, "_compiled_label_losses", counted(losses.label_losses, dynamic=False))
+    monkeypatch.setattr(losses, "compiled_label_losses", cache(lambda: counted(losses.label_losses, dynamic=False)))
     step = StepLosses(model, compiled=True)
     monkeypatch.setattr(losses, "visible_rows", lambda first, last, keys, _: visible_rows(first, last, keys, as_blocks and step.compiled))
     assert step.check(batch(), drafts()) is None
@@ -110,7 +111,7 @@ def test_a_compiler_that_fails_or_errs_is_not_used(model: AsArm, wrong: str, mon
 
     step = StepLosses(model, compiled=False)
     step.compiled = True
-    monkeypatch.setattr(losses, "_compiled_label_losses", failing)
+    monkeypatch.setattr(losses, "compiled_label_losses", lambda: failing)
     problem = step.check(batch(), drafts())
     assert problem is not None and "\n" not in problem
     assert ("no compiler" in problem) == (wrong != "other numbers")
