@@ -79,7 +79,9 @@ class Goal:
     seconds: float | None = None
 
     def reached(self, step: int, seconds: float) -> float:
-        """The share of the run that is done; 1 or more: all of it."""
+        """The share of the run that is done; 1 or more: all of it. Every run has a step."""
+        if step == 0:
+            return 0.0
         return step / self.steps if self.steps is not None else seconds / self.seconds if self.seconds is not None else 0.0
 
     def __str__(self) -> str:

@@ -184,6 +184,11 @@ def test_a_goal_in_minutes_is_met_by_the_clock_and_the_rate_with_it(
     assert [record["seconds"] for record in steps(tmp_path / "run")][9:] == [24, 26, 28, 30]
 
 
+def test_a_run_whose_time_is_over_when_it_starts_has_one_step(tiny_corpus: Path, tmp_path: Path) -> None:
+    train(tiny_corpus, tmp_path / "run", RECIPE, minutes=1e-6)
+    assert load_checkpoint(tmp_path / "run")["step"] == 1
+
+
 def test_a_new_run_may_start_from_another_ones_weights(tiny_corpus: Path, tiny_run: Path, tmp_path: Path) -> None:
     still = dataclasses.replace(RECIPE, muon_rate=0.0, adam_rate=0.0, seed=9)
     train(tiny_corpus, tmp_path / "run", still, rows(1), start_from=tiny_run)
