@@ -32,7 +32,8 @@ def device(ed: Editor, wanted: str) -> None:
 @needs_no_driver
 async def test_that_there_is_no_card_is_a_line_for_those_who_debug() -> None:
     async with editor(abilities=capabilities(status=True), settings={"logLevel": "debug"}) as ed:
-        assert await ready(ed) == Status("ready", "lacuna-small", "CPU")
+        status = await ready(ed)
+        assert status == Status("ready", model="lacuna-small", model_id=status.model_id, device="CPU")
         await ed.until(types.WINDOW_LOG_MESSAGE, lambda params: "is ready (CPU, " in params.message)
         assert logged(ed, NO_DRIVER) == [types.MessageType.Log]
         assert ed.messages() == []
@@ -55,11 +56,12 @@ async def test_who_asks_for_the_card_is_told_once_that_there_is_none(where: str)
 @needs_no_driver
 async def test_a_change_of_the_setting_loads_the_model_again() -> None:
     async with editor(abilities=capabilities(status=True)) as ed:
-        await ready(ed)
+        first = await ready(ed)
+        assert first.device_reason is first.message is None
         device(ed, "cuda")
         await ed.until(types.WINDOW_SHOW_MESSAGE)
         device(ed, "cpu")
-        await ed.until(STATUS, lambda params: params == Status("ready", "lacuna-small", "CPU") and len(logged(ed, "loading")) == 3)
+        await ed.until(STATUS, lambda params: params == first and len(logged(ed, "loading")) == 3)
         # Nobody needs to know twice.
         device(ed, "cuda")
         await ed.until(STATUS, lambda params: params.device_reason is not None and len(logged(ed, "loading")) == 4)
