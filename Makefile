@@ -1,4 +1,4 @@
-# make demo | test | test-e2e | check | pictures | bench | bench-model | bench-versus — each sets up its own virtual environment first. Python 3.11 or newer.
+# make demo | test | test-e2e | check | pictures | bench | bench-gpu | bench-model | bench-versus — each sets up its own virtual environment first. Python 3.11 or newer.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ DATA ?=
 CORPUS ?= runs/corpus
 TORCH := 2.13.0
 
-.PHONY: demo test test-e2e check check-client bench bench-model bench-versus picture pictures clean
+.PHONY: demo test test-e2e check check-client bench bench-gpu bench-model bench-versus picture pictures clean
 
 DEMO := -n 3 --seed 1
 
@@ -58,6 +58,10 @@ bench-versus: $(VENV)/.dev
 	CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF" $(BIN)/python -m pip install -q --disable-pip-version-check -e '.[versus]'
 	$(BIN)/python -m benchmarks.versus_llamacpp
 	$(BIN)/python -m benchmarks.versus_llamacpp --shape base
+
+# What an NVIDIA card gives. `python -m benchmarks.gpu --device cpu --quick` tries it without one.
+bench-gpu: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.gpu
 
 # What the default model is worth. Needs DATA and CORPUS.
 bench-model: $(VENV)/.dev

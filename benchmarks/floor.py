@@ -7,50 +7,18 @@ not), and products of as many rows as the pass has, by the runtime's own kernels
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-from export.model import ModelConfig
-from export.quantise import BLOCK, quantise
+from benchmarks.pass_shape import Work
+from export.quantise import quantise
 
-_WEIGHT_BYTES = {"float32": 4.0, "int8": 1 + 4 / BLOCK}  # a block of 8-bit weights has a float32 scale
-PRECISIONS = tuple(_WEIGHT_BYTES)  # whose floor is known
-_CACHE_BYTES = {"float32": 4, "int8": 2}
+PRECISIONS = ("float32", "int8")  # whose products are measured
 _INNER, _OUTER = 256, 704  # of a weight that stays in a core's own cache, in either precision
 _PRODUCTS = 32
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a pass must read and compute: bytes of weights and of kept rows, operations of products with weights and of
-    attention's (always float32)."""
-
-    bytes: float
-    products: float
-    attention: float
-
-    def milliseconds(self, bytes_per_s: float, products_per_s: float, attention_per_s: float) -> float:
-        """The longer of reading and computing, which can go on at once."""
-        return 1000 * max(self.bytes / bytes_per_s, self.products / products_per_s + self.attention / attention_per_s)
-
-
-def work_of(config: ModelConfig, precision: str, content: int, slots: int, past: int) -> Work:
-    """The work of a pass for one context of `past` kept rows."""
-    square, feed_forward = config.width**2, 3 * config.width * config.hidden
-    block = 4 * square + feed_forward
-    content_weights = config.layers * block + 2 * square  # the slot head's keys and values are of content rows
-    slot_weights = 2 * square + feed_forward + config.vocabulary * config.width
-    attended = 2 * 2 * config.width * (past + content)  # scores, and the mixture of values
-    return Work(
-        bytes=(content_weights + slot_weights) * _WEIGHT_BYTES[precision]
-        + 2 * (config.layers + 1) * past * config.width * _CACHE_BYTES[precision],
-        products=2.0 * (content * content_weights + slots * slot_weights),
-        attention=float(attended * (config.layers * content + slots)),
-    )
 
 
 def reading(work: Work) -> Callable[[], object]:

@@ -112,7 +112,7 @@ def fill(infiller: LocalInfiller, passage: Passage, point: Point, method: str, s
 
 def times(infiller: LocalInfiller, points: Sequence[Point], rounds: int, method: str) -> dict[Point, list[FillResult]]:
     """`rounds` fills of each point, each of another passage, in turns."""
-    cutter = Cutter(infiller)
+    cutter = Cutter(infiller.text)
     found: dict[Point, list[FillResult]] = {point: [] for point in points}
     passages = {point: cutter.cut(point.size, rounds + WARMUP, seed=0) for point in points}
 
@@ -144,7 +144,7 @@ def memory_of(folder: Path, point: Point, method: str, threads: int) -> Memory:
 
 
 def _peak_bytes(infiller: LocalInfiller, point: Point, method: str) -> int:
-    cutter = Cutter(infiller)
+    cutter = Cutter(infiller.text)
     smallest = Point(context=16, hole=4)
     first, passage = (cutter.cut(each.size, 1, seed=0)[0] for each in (smallest, point))
     fill(infiller, first, smallest, method, 0)  # what a session takes at its first pass is no growth
@@ -158,7 +158,7 @@ def _cache_bytes(infiller: LocalInfiller, point: Point, method: str) -> int:
         nonlocal most
         most = max(most, live_cache_bytes())
 
-    fill(infiller, Cutter(infiller).cut(point.size, 1, seed=0)[0], point, method, 0, watch)
+    fill(infiller, Cutter(infiller.text).cut(point.size, 1, seed=0)[0], point, method, 0, watch)
     return most
 
 

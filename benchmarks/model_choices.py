@@ -25,6 +25,7 @@ from benchmarks import report
 from benchmarks.intervals import Interval, bootstrap, ratio_of_sums
 from export import corpus
 from export.cli import RECIPES
+from export.contexts import WHOLE, ContextMix
 from export.examples import Budget, Prompting
 from export.holes import HoleMix, draw_budget, only
 from export.model import AsArm, ModelConfig
@@ -67,6 +68,7 @@ class Measure:
     about: str
     mix: HoleMix
     budget: Budget
+    context: ContextMix = WHOLE
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ MEASURES: Mapping[str, Measure] = {
     "nodes": Measure("syntax nodes", only("node"), draw_budget),
     "default": Measure(f"lines, {_DEFAULT_BUDGET} slots", only("line"), partial(budget_of, _DEFAULT_BUDGET)),
     "told": Measure("lines, told the length", only("line"), partial(draw_budget, budgets="exact")),
+    "cut": Measure("lines in cut contexts", only("line"), draw_budget, ContextMix(cut=1.0)),
 }
 
 
@@ -154,6 +157,15 @@ COMPARISONS = (
         "Is the output matrix the embedding?",
         (replace(_BASE, name="tied"), Arm("a matrix of its own", _with(model=replace(BASE.model, tied=False)))),
         ("all", "lines"),
+    ),
+    Comparison(
+        "context",
+        "Does training see cut contexts?",
+        (
+            replace(_BASE, name="none"),
+            *(Arm(f"{share:.0%} of windows", _with(context=ContextMix(cut=share))) for share in (0.25, 0.5)),
+        ),
+        ("lines", "cut"),
     ),
     Comparison(
         "compute",
@@ -275,7 +287,9 @@ def main(argv: Sequence[str] | None = None, comparisons: Sequence[Comparison] = 
     rows: list[Row] = []
     held_out = corpus.load(arguments.corpus, "held_out")
     base = comparisons[0].arms[0].recipe
-    passages = {name: draw_passages(held_out, base.rows, _PASSAGES, _PASSAGES_SEED, each.mix) for name, each in MEASURES.items()}
+    passages = {
+        name: draw_passages(held_out, base.rows, _PASSAGES, _PASSAGES_SEED, each.mix, each.context) for name, each in MEASURES.items()
+    }
     sizes = {name: each.hole_bytes for name, each in passages.items()}
     for comparison in chosen:
         found = {

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from benchmarks import report
-from benchmarks.floor import PRECISIONS, Work, multiplying, reading, work_of
+from benchmarks.floor import PRECISIONS, multiplying, reading
+from benchmarks.pass_shape import Shape, Work, work_of
 from benchmarks.random_model import write_random_model
+from benchmarks.timing import PASSES_A_TURN, in_turns
+from benchmarks.torch_model import TorchModel
 from engine.errors import ModelError
 from engine.local import DEFAULT_MODEL
 from engine.manifest import checked_file, load_manifest
@@ -37,64 +38,10 @@ RECIPES = Path(__file__).parent.parent / "export" / "recipe_files"
 TORCH = "torch eager"
 READING, COMPUTING = "reading for", "products in"
 TOLERANCE = 1e-3  # beyond it the float32 graph and torch would not be running the same weights
-_FETCHING, _TIMED = 2, 8  # passes in a row
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A pass of `content` and `slots` rows over `past` cached rows."""
-
-    name: str
-    content: int
-    slots: int
-    past: int
-
-    def rows(self, vocabulary: int, rng: np.random.Generator) -> Rows:
-        """Tokens drawn at random (times do not depend on them); slot rows ask one position further each, from the last rows."""
-        slots = np.arange(self.slots)
-        sources = np.minimum(slots, self.content - 1) if self.slots > 1 else np.array([self.content - 1])
-        return Rows(
-            ids=rng.integers(5, vocabulary, (1, self.content)),
-            positions=self.past + np.arange(self.content)[None],
-            counts=np.array([self.content]),
-            sources=sources[None],
-            targets=self.past + self.content + slots[None],
-            sees=sources[None] + 1,
-        )
 
 
 def shapes(rows: int) -> list[Shape]:
     return [Shape(f"prefill {rows}", rows, 1, 0), *(Shape(f"{n} content + {n} slot over {rows}", n, n, rows) for n in (1, 6, 9))]
-
-
-class TorchState:
-    """What `OnnxState` is to the graph, for the torch model: one context and its keys and values, each `[1, H, P, D]`."""
-
-    def __init__(self, model: AsArm) -> None:
-        config = model.config
-        self.model = model
-        self.past = [torch.zeros(1, config.heads, 0, config.head_size) for _ in range(2 * config.layers + 2)]
-        self._new: list[torch.Tensor] = []
-
-    @torch.inference_mode()
-    def run(self, rows: Rows) -> NDArray[np.float32]:
-        past, content = self.past[0].shape[2], rows.ids.shape[1]
-        index = torch.arange(past + content)
-        sees = past + torch.from_numpy(rows.sees)
-        logits, _, *self._new = self.model(
-            torch.from_numpy(rows.ids),
-            torch.from_numpy(rows.positions),
-            (index <= past + torch.arange(content)[:, None])[None],
-            torch.from_numpy(rows.sources),
-            torch.from_numpy(rows.targets),
-            index < sees[..., None],
-            *self.past,
-        )
-        result: NDArray[np.float32] = logits.numpy()
-        return result
-
-    def keep_all(self) -> None:
-        self.past = [torch.cat(pair, 2) for pair in zip(self.past, self._new, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -128,10 +75,10 @@ def prepare(subject: Subject, shape: Shape) -> dict[str, Callable[[], object]]:
     vocabulary = subject.twin.config.vocabulary
     rng = np.random.default_rng(0)
     prompt, rows = Shape("prompt", shape.past, 1, 0).rows(vocabulary, rng), shape.rows(vocabulary, rng)
-    theirs = TorchState(subject.twin)
+    theirs = TorchModel(subject.twin).open()
     if shape.past:
         theirs.run(prompt)
-        theirs.keep_all()
+        theirs.keep(prompt.counts)
     cases: dict[str, Callable[[], object]] = {}
     for precision, graph in subject.graphs.items():
         state = graph.open()
@@ -149,20 +96,6 @@ def prepare(subject: Subject, shape: Shape) -> dict[str, Callable[[], object]]:
 
 def _passing(state: OnnxState, rows: Rows) -> Callable[[], object]:
     return lambda: state.run(rows)
-
-
-def in_turns(cases: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each call. A case has several in a row, of which the first few only fetch what it reads; every other round
-    runs backwards."""
-    times: dict[str, list[float]] = {name: [] for name in cases}
-    for turn in range(rounds):
-        for name in list(cases)[:: -1 if turn % 2 else 1]:
-            for call in range(_FETCHING + _TIMED):
-                start = time.perf_counter()
-                cases[name]()
-                if call >= _FETCHING:
-                    times[name].append((time.perf_counter() - start) * 1000)
-    return times
 
 
 def measure(subject: Subject, shape: Shape, rounds: int) -> dict[str, Any]:
@@ -214,7 +147,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> Figure:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = report.parser("passes", __doc__)
     parser.add_argument("--rows", type=int, metavar="P", default=512, help="prompt rows (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, metavar="N", default=8, help=f"turns of {_TIMED} passes (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, metavar="N", default=8, help=f"turns of {PASSES_A_TURN} passes (default: %(default)s)")
     parser.add_argument("--recipe", default="base", help="random weights in the shape of this recipe beside it (default: %(default)s)")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -238,7 +171,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 if name in row
             ],
         )
-    settings = {"rows": arguments.rows, "rounds": arguments.rounds, "passes a turn": _TIMED, "threads": 1}
+    settings = {"rows": arguments.rows, "rounds": arguments.rounds, "passes a turn": PASSES_A_TURN, "threads": 1}
     report.write(report.folder(arguments), "passes", settings, rows, plot(rows))
     return 0
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from engine.manifest import load_manifest
-from export.draft_head import DRAFT_HEAD, DraftHead
+from export.draft_head import DRAFT_HEAD
+from export.draft_head_model import DraftHead
 from export.model import AsArm
 from export.onnx_graph import export_model
 from export.recipes import Recipe

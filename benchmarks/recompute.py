@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from engine.model import DraftHead, FloatArray, Rows
-from engine.onnx_model import OnnxModel
+from engine.model import DraftHead, FloatArray, Model, Rows
 from engine.sequence import IntArray
 
 
 class RecomputingModel:
-    """The same graph as `model`'s, behind the same interface, so that the same decoders draw the same fills from it."""
+    """The same weights as `model`'s, behind the same interface, so that the same decoders draw the same fills from it."""
 
-    def __init__(self, model: OnnxModel) -> None:
+    def __init__(self, model: Model) -> None:
         self.model = model
 
     @property
@@ -32,14 +30,14 @@ class RecomputingModel:
 class RecomputingState:
     """A batch of contexts of equal length, as the ids and positions of their rows, each `[B, N]`."""
 
-    def __init__(self, model: OnnxModel, ids: IntArray, positions: IntArray) -> None:
+    def __init__(self, model: Model, ids: IntArray, positions: IntArray) -> None:
         self.model = model
         self.ids = ids
         self.positions = positions
         self.states: FloatArray = np.zeros((len(ids), 0, 0), dtype=np.float32)
         self._last: Rows | None = None
 
-    def run(self, rows: Rows) -> NDArray[np.float32]:
+    def run(self, rows: Rows) -> FloatArray:
         self._last = rows
         kept = self.ids.shape[1]
         state = self.model.open().fork(len(self.ids))

@@ -8,8 +8,8 @@ from itertools import accumulate
 
 from benchmarks.tasks import own_lines
 from engine.errors import LacunaError
-from engine.local import LocalInfiller
 from engine.passage import Passage
+from engine.text import Text
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Size:
 class Cutter:
     """Cuts passages out of all own files, laid end to end. A hole starts where a line does and swallows whole lines."""
 
-    def __init__(self, infiller: LocalInfiller) -> None:
-        self.text = infiller.text
+    def __init__(self, text: Text) -> None:
+        self.text = text
         files = dict.fromkeys(line.text for line in own_lines())
         self.lines = [line for file in files for line in file.splitlines(keepends=True)]
-        self.counts = [infiller.count_tokens(line) for line in self.lines]
+        self.counts = [len(text.encode(line)) for line in self.lines]
 
     def cut(self, size: Size, count: int, seed: int) -> list[Passage]:
         """`count` passages, each from another place. Raises LacunaError where there is not text enough for them.

@@ -21,19 +21,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks import report
-from benchmarks.hooked_model import HookedModel
+from benchmarks.borrowed import record, replay
 from benchmarks.intervals import FloatArray, Interval, bootstrap
 from benchmarks.random_model import write_random_model
 from benchmarks.sized_passages import Cutter, Size
 from benchmarks.timing import interleave
 from benchmarks.widened import widen
-from engine.decoders import DECODERS, slots_of_prompt
+from engine.decoders import slots_of_prompt
 from engine.decoders.base import prefill
 from engine.errors import LacunaError
-from engine.infiller import ignore_progress
 from engine.local import DEFAULT_MODEL, LocalInfiller
 from engine.manifest import checked_file, load_manifest
-from engine.model import FloatArray as Logits
 from engine.onnx_model import OnnxModel
 from engine.options import METHODS, FillOptions
 from engine.passage import Passage
@@ -99,32 +97,15 @@ def infiller_of(folder: Path, precision: str, threads: int) -> LocalInfiller:
 
 
 def borrowing_side(folder: Path, precision: str, guide: LocalInfiller, method: str, threads: int, temperature: float) -> Side:
-    """The model of random weights in `folder`, taking the passes that `guide`, which is not timed, takes on the same passage.
-
-    Every logit that it computes gives way to the guide's, so that the decoder drafts, accepts and refuses as with a trained model.
-    """
+    """The model of random weights in `folder`, taking the passes that `guide`, which is not timed, takes on the same passage."""
     infiller = infiller_of(folder, precision, threads)
-    draft, sampler = FillOptions.draft, Sampler(temperature)
-    asked = slots_of_prompt(method, draft)
+    sampler, asked = Sampler(temperature), slots_of_prompt(method, FillOptions.draft)
 
     def fill(passage: Passage, seed: int) -> Run:
-        tape: list[Logits] = []
-
-        def record(logits: Logits) -> Logits:
-            tape.append(logits.copy())
-            return logits
-
-        def replace(logits: Logits) -> Logits:
-            taken = tape.pop(0)
-            logits[..., taken.shape[-1] :] = -np.inf
-            logits[..., : taken.shape[-1]] = taken
-            return logits
-
-        guided = prefill(HookedModel(guide.model, record), guide.sequence(passage), asked)
-        DECODERS[method](guided, 1, sampler, draft, np.random.default_rng(seed), ignore_progress)
+        tape = record(prefill(guide.model, guide.sequence(passage), asked), method, 1, sampler, seed)
         began = time.perf_counter()
-        prefilled = prefill(HookedModel(infiller.model, replace), infiller.sequence(passage), asked)
-        drawn = DECODERS[method](prefilled, 1, sampler, draft, np.random.default_rng(seed), ignore_progress)[0]
+        prefilled = prefill(infiller.model, infiller.sequence(passage), asked)
+        drawn = replay(prefilled, tape, method, 1, sampler, seed)[0]
         infiller.text.decode(drawn.tokens)
         return Run((time.perf_counter() - began) * 1000, prefilled.milliseconds, drawn.passes - 1, len(drawn.tokens))
 
@@ -288,7 +269,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as work:
         config, sides = sides_of(arguments.shape, given, Path(work), arguments.threads, arguments.temperature)
-        cutter = Cutter(LocalInfiller(given))
+        cutter = Cutter(Text(given, load_manifest(given)))
         for context in (64,) if arguments.quick else arguments.contexts:
             for job in JOBS:
                 size = job.size(context)

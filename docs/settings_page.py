@@ -21,8 +21,8 @@ _INTRODUCTION = """\
 
 Settings come from up to four places. Each overrules those before it:
 
-1. `lacuna.toml` in a workspace folder (the first one that has such a file): a setting a line, as in `temperature = 0.2`. `lacuna fill` and
-   `lacuna context` read it too, from the folder of their file or the nearest one above.
+1. `lacuna.toml` in a workspace folder (the first one that has such a file): a setting a line, as in `temperature = 0.2`. The command
+   `lacuna` reads it too, from the folder of the file that it looks at or the nearest one above.
 2. What the editor sends when it starts the server (`initializationOptions`).
 3. What it sends later, or is asked for: its settings of the section `lacuna`.
 4. The command line.

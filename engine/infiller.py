@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from engine.devices import Device
 from engine.options import FillOptions
 from engine.passage import Passage
 from engine.results import FillResult, Progress, Score
@@ -24,8 +25,16 @@ class Infiller(Protocol):
         """The model's name from its manifest."""
 
     @property
+    def model_id(self) -> str:
+        """The same for the same weights in the same precision, and for no others: two models may have one name."""
+
+    @property
     def provider(self) -> str:
         """What runs the model, such as 'CPUExecutionProvider'."""
+
+    @property
+    def device(self) -> Device:
+        """Where the model runs, or where the last request ran for want of that."""
 
     @property
     def window(self) -> int:

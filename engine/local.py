@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,7 +16,10 @@ from engine.decoders.base import Draw, Prefilled, prefill
 from engine.decoders.tied import TiedSearch
 from engine.decoders.tied_paths import Constraint
 from engine.default_model import DEFAULT_MODEL
-from engine.errors import PassageError
+from engine.device_choice import choose_device, quiet_runtime
+from engine.device_model import DeviceModel
+from engine.devices import Device, on_the_cpu
+from engine.errors import DeviceError, PassageError
 from engine.infiller import OnPass, ignore_progress
 from engine.lengths import likeliest_lengths
 from engine.manifest import Manifest, load_manifest
@@ -37,24 +41,47 @@ _MARKS = 3  # rows of a sequence that are neither text nor slots: its start, the
 _WORD = "x"
 _ROUNDS = 3  # batches drawn, at most, until enough distinct suggestions are there
 
+T = TypeVar("T")
+
 
 class LocalInfiller:
     """One loaded model. Raises ModelError from the constructor when the folder can't be used or lacks the precision.
 
+    `device` is one of `engine.devices.DEVICES`; where CUDA can't be had, or fails, the CPU serves with the graph of the `precision` named,
+    and the attribute `device` says why.
     `prompts` are those of earlier requests; a new PromptCache in their place forgets them.
     """
 
-    def __init__(self, folder: Path, precision: str | None = None) -> None:
+    def __init__(self, folder: Path, precision: str | None = None, device: str = "cpu") -> None:
         self.folder = folder
         self.manifest: Manifest = load_manifest(folder)
         self.text = (SentencePieceText if self._words_have_spaces else Text)(folder, self.manifest)
-        self.precision = precision or self.manifest.default_precision
-        self.model = OnnxModel(folder, self.manifest, self.precision)
+        self._precision = precision or self.manifest.default_precision
+        self.device, self.model = self._on(device)
         self.prompts = PromptCache()
+
+    def _on(self, wanted: str) -> tuple[Device, OnnxModel | DeviceModel]:
+        device = choose_device(wanted, self.folder, self.manifest)
+        if device.kind == "cuda":
+            try:
+                with quiet_runtime():
+                    return device, DeviceModel(self.folder, self.manifest, "cuda")
+            except DeviceError as error:
+                device = on_the_cpu(f"the {device.name} can't be used ({error})")
+        return device, self._cpu_model
+
+    @property
+    def precision(self) -> str:
+        """That of the graph which runs: a graph for GPUs has one of its own."""
+        return str(self.model.cache_type) if isinstance(self.model, DeviceModel) else self._precision
 
     @property
     def model_name(self) -> str:
         return self.manifest.name
+
+    @property
+    def model_id(self) -> str:
+        return self.model.sha256[:16]
 
     @property
     def provider(self) -> str:
@@ -136,6 +163,32 @@ class LocalInfiller:
         return step if roomy and self.manifest.prompt_order == "suffix-first" and not any(passage.fixed_lengths[:1]) else 1
 
     def fill(self, passage: Passage, options: FillOptions, on_pass: OnPass = ignore_progress) -> FillResult:
+        return self._served(lambda: self._fill(passage, options, on_pass))
+
+    def _served(self, work: Callable[[], T]) -> T:
+        """What `work` gives on the device, or, where that fails meanwhile, what it gives from the beginning on the CPU."""
+        try:
+            return work()
+        except DeviceError as error:
+            # Not the error itself, which keeps all that the pass had on the device.
+            said, out_of_memory = str(error), error.out_of_memory
+        device, device_model = self.device, self.model
+        self.model, self.prompts = self._cpu_model, PromptCache()
+        if not out_of_memory:
+            self.device = on_the_cpu(f"the {device.name} failed and is not asked again ({said})")
+            return work()
+        self.device = replace(device, reason=f"the {device.name} had not enough memory for a request, which the CPU answered", is_news=True)
+        try:
+            return work()
+        finally:
+            # Without the earlier prompts there is more room for the next request.
+            self.model, self.prompts = device_model, PromptCache()
+
+    @cached_property
+    def _cpu_model(self) -> OnnxModel:
+        return OnnxModel(self.folder, self.manifest, self._precision)
+
+    def _fill(self, passage: Passage, options: FillOptions, on_pass: OnPass) -> FillResult:
         began = time.perf_counter()
         before = _Before(on_pass)
         sequence = self.sequence(passage)
@@ -224,6 +277,9 @@ class LocalInfiller:
         return Suggestion(tuple(fills), drawn.passes)
 
     def score(self, passage: Passage, texts: Sequence[str], alternatives: int = 5) -> Score:
+        return self._served(lambda: self._score(passage, texts, alternatives))
+
+    def _score(self, passage: Passage, texts: Sequence[str], alternatives: int) -> Score:
         began = time.perf_counter()
         if len(texts) != len(passage.budgets):
             raise PassageError(f"{len(passage.budgets)} holes need as many texts, not {len(texts)}")
@@ -336,7 +392,7 @@ class _Tally:
         self.tokens += sum(len(drawn.tokens) for drawn in draws)
 
 
-def load_infiller(folder: Path | None = None, precision: str | None = None) -> LocalInfiller:
+def load_infiller(folder: Path | None = None, precision: str | None = None, device: str = "cpu") -> LocalInfiller:
     """Load a model folder, None being the default model inside the package, in a precision that its manifest names, None being the
-    first. Raises ModelError."""
-    return LocalInfiller(DEFAULT_MODEL if folder is None else folder, precision)
+    first, on one of `engine.devices.DEVICES`. Raises ModelError."""
+    return LocalInfiller(DEFAULT_MODEL if folder is None else folder, precision, device)

@@ -46,7 +46,9 @@ class Manifest:
     What a manifest may leave out: `barred` are tokens that never stand in a hole, beside the marks. `tokenization` "byte-level":
     every text comes back unchanged; "sentencepiece": words with their space before them, and `text_changes` says what does not come
     back. `hole_lengths` "marked": a fill ends with `<eoh>`; "compared": the model has no such mark, and the length of a hole is
-    found by comparing likelihoods (`engine.lengths`). `made_with`: opset, versions and the weights' hash, for people.
+    found by comparing likelihoods (`engine.lengths`). `made_with`: opset, versions and the weights' hash, for people. `device_graph` is
+    the same model laid out for a GPU (`engine.device_model`), None where the folder has none; it knows positions below
+    `longest_position`, and a context of it holds as many rows as there is memory for. `device_draft_head` is its draft head.
     """
 
     format_version: int
@@ -73,6 +75,8 @@ class Manifest:
     text_changes: str = ""
     hole_lengths: str = "marked"
     made_with: dict[str, Any] = field(default_factory=dict)
+    device_graph: FileEntry | None = None
+    device_draft_head: FileEntry | None = None
 
     @property
     def default_precision(self) -> str:
@@ -81,8 +85,8 @@ class Manifest:
     @property
     def files(self) -> list[FileEntry]:
         """All files of the folder but the manifest."""
-        entries = [self.tokenizer, *self.graphs.values(), *([self.draft_head] if self.draft_head else [])]
-        return [file for entry in entries for file in entry.files]
+        entries = [self.tokenizer, *self.graphs.values(), self.draft_head, self.device_graph, self.device_draft_head]
+        return [file for entry in entries if entry is not None for file in entry.files]
 
     @property
     def cached_layers(self) -> int:
@@ -97,7 +101,12 @@ class Manifest:
 
     def as_json(self) -> str:
         raw = asdict(self)
-        for entry in (raw["tokenizer"], *raw["graphs"].values(), *([raw["draft_head"]] if self.draft_head else [])):
+        for name in ("device_graph", "device_draft_head"):
+            if raw[name] is None:  # as in most folders
+                del raw[name]
+        for entry in (raw["tokenizer"], *raw["graphs"].values(), raw["draft_head"], *map(raw.get, ("device_graph", "device_draft_head"))):
+            if entry is None:
+                continue
             if entry["data"] is None:  # as of nearly all
                 del entry["data"]
             else:
@@ -173,9 +182,11 @@ class _Checker:
         barred = self.barred(raw["barred"], raw["vocabulary"])
         graphs = {precision: self.file(f"graphs.{precision}", entry) for precision, entry in raw["graphs"].items()}
         tokenizer = self.file("tokenizer", raw["tokenizer"])
-        draft_head = None if raw["draft_head"] is None else self.file("draft_head", raw["draft_head"])
-        checked = {"special_ids": specials, "barred": barred, "graphs": graphs, "draft_head": draft_head, "tokenizer": tokenizer}
-        return Manifest(**{**raw, **checked})
+        others = {
+            name: None if raw[name] is None else self.file(name, raw[name]) for name in ("draft_head", "device_graph", "device_draft_head")
+        }
+        checked = {"special_ids": specials, "barred": barred, "graphs": graphs, "tokenizer": tokenizer}
+        return Manifest(**{**raw, **checked, **others})
 
     def whole(self, field: str, value: object, least: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -220,6 +231,11 @@ def sha256_of(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def bytes_of(folder: Path, entry: FileEntry) -> int:
+    """The size of a graph with its data. Files that aren't there count for nothing: `checked_file` tells of them."""
+    return sum((folder / each.file).stat().st_size for each in entry.files if (folder / each.file).is_file())
 
 
 def checked_file(folder: Path, entry: FileEntry) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine.errors import ModelError
 from engine.finite import refuse_broken
+from engine.laid_rows import LaidRows
 from engine.manifest import TWO_STREAM, Manifest, checked_file
 from engine.model import Rows
 from engine.onnx_draft_head import OnnxDraftHead, load_draft_head
@@ -43,6 +43,7 @@ class OnnxModel:
         path = checked_file(folder, manifest.graphs[precision])
         self.session = _session(path, threads or 1)
         self.path = path
+        self.sha256 = manifest.graphs[precision].sha256
         self.manifest = manifest
         self.past_names = [f"past_{index}" for index in range(2 * manifest.cached_layers)]
         # Rotary keys hold their position; relative ones are compared with a query's when it comes.
@@ -120,7 +121,7 @@ class OnnxModel:
         """The least time that a decoding pass was seen to take."""
         index = np.arange(_TRIED_ROWS)[None]
         rows = Rows(index * 0, index, np.array([_TRIED_ROWS]), index, index + 1, index + 1)
-        inputs, seconds = self._opened(_TRIED_PAST).inputs(rows, _Laid.of(rows)), []
+        inputs, seconds = self._opened(_TRIED_PAST).inputs(LaidRows.of(rows)), []
         for _ in range(_TRIALS):
             start = time.perf_counter()
             self.session.run(None, inputs)
@@ -143,23 +144,6 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
         ) from None
 
 
-@dataclass(frozen=True)
-class _Laid:
-    """A pass's real rows, one context's after another's: their contexts and indices in these, of content `[R]` and slot rows `[S']`."""
-
-    context: IntArray
-    index: IntArray
-    slot_context: IntArray
-    slot_index: IntArray
-
-    @classmethod
-    def of(cls, rows: Rows) -> _Laid:
-        counts = rows.counts[:, None]
-        content = np.nonzero(np.arange(rows.ids.shape[1]) < counts)
-        slots = np.nonzero((rows.sources < counts) & (rows.sees <= counts))
-        return cls(*content, *slots)
-
-
 class OnnxState:
     """Contexts that begin with the same rows, in one cache a layer `[1, H, capacity, D]`.
 
@@ -179,43 +163,25 @@ class OnnxState:
         self.positions = np.zeros_like(self.owners)
         self.states: NDArray[np.float32] = np.zeros((contexts, 0, 0), dtype=np.float32)
         self._new: list[CacheArray] = []
-        self._laid = _Laid(*(np.zeros(0, dtype=np.int64) for _ in range(4)))
-        self._new_positions = np.zeros(0, dtype=np.int64)
+        self._laid: LaidRows | None = None
 
     def run(self, rows: Rows) -> NDArray[np.float32]:
-        self._laid = _Laid.of(rows)
-        self._new_positions = rows.positions[self._laid.context, self._laid.index]
-        logits, states, *self._new = self.model.session.run(None, self.inputs(rows, self._laid))
+        self._laid = laid = LaidRows.of(rows)
+        logits, states, *self._new = self.model.session.run(None, self.inputs(laid))
         refuse_broken(logits, self.model.path)
         logits[..., self.model.never] = -np.inf
-        self.states = self._apart(states, rows)
-        return self._apart(logits, rows)
+        self.states = laid.apart(states[0])
+        return laid.apart(logits[0])
 
-    def _apart(self, answers: NDArray[np.float32], rows: Rows) -> NDArray[np.float32]:
-        """Answers `[1, S', E]` to the real slot rows as `[B, S, E]`, 0 for padding."""
-        shape = (*rows.targets.shape, answers.shape[2])
-        if answers.shape[1] == rows.targets.size:
-            return answers.reshape(shape)
-        apart = np.zeros(shape, dtype=answers.dtype)
-        apart[self._laid.slot_context, self._laid.slot_index] = answers[0]
-        return apart
-
-    def inputs(self, rows: Rows, laid: _Laid) -> dict[str, NDArray[Any]]:
-        """What the graph is given for a pass over `rows`."""
-        slots = (laid.slot_context, laid.slot_index)
-        starts = np.cumsum(rows.counts) - rows.counts  # of each context's rows in the pass
-        same = laid.context == laid.context[:, None]
-        seen = laid.index <= laid.index[:, None]
-        if rows.mutual:
-            seen |= (laid.index < rows.mutual) & (laid.index < rows.mutual)[:, None]
-        slot_same = laid.context == laid.slot_context[:, None]
+    def inputs(self, laid: LaidRows) -> dict[str, NDArray[Any]]:
+        """What the graph is given for a pass over these rows."""
         return {
-            "content_ids": rows.ids[laid.context, laid.index][None],
-            "content_positions": rows.positions[laid.context, laid.index][None],
-            "content_visibility": self._visible(laid.context, same & seen),
-            "slot_sources": (starts[laid.slot_context] + rows.sources[slots])[None],
-            "slot_targets": rows.targets[slots][None],
-            "slot_visibility": self._visible(laid.slot_context, slot_same & (laid.index < rows.sees[slots][:, None])),
+            "content_ids": laid.ids[None],
+            "content_positions": laid.positions[None],
+            "content_visibility": self._visible(laid.context, laid.visible),
+            "slot_sources": laid.sources[None],
+            "slot_targets": laid.targets[None],
+            "slot_visibility": self._visible(laid.slot_context, laid.slot_visible),
             **({"past_positions": self.positions[None]} if self.model.takes_positions else {}),
             **dict(zip(self.model.past_names, self.caches, strict=True)),
         }
@@ -226,7 +192,8 @@ class OnnxState:
         return np.concatenate((past, new), axis=1)[None]
 
     def keep(self, counts: IntArray) -> None:
-        chosen = np.flatnonzero(self._laid.index < counts[self._laid.context])
+        assert self._laid is not None
+        chosen = self._laid.kept(counts)
         end = self.rows + len(chosen)
         if end > len(self.owners):
             self._grow(-(-(end + _BLOCK // 2) // _BLOCK) * _BLOCK)
@@ -234,7 +201,7 @@ class OnnxState:
         picked = slice(len(chosen)) if self.contexts == 1 else chosen
         for cache, new in zip(self.caches, self._new, strict=True):
             cache[:, :, self.rows : end] = new[:, :, picked]
-        self.positions[self.rows : end] = self._new_positions[chosen]
+        self.positions[self.rows : end] = self._laid.positions[chosen]
         self.owners[self.rows : end] = _COMMON if self.contexts == 1 else self._laid.context[chosen]
         self.rows = end
         self._new = []  # a context that is kept for later requests must not hold them a second time

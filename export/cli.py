@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine.errors import LacunaError
 from engine.manifest import MANIFEST, load_manifest
+from export.contexts import fetch
 from export.holes import DEFAULT_MIX, KINDS, HoledText, make_holes, only
 
 FAILED = 1
@@ -22,6 +23,7 @@ INTERRUPTED = 130
 RECIPES = Path(__file__).parent / "recipe_files"
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "int8": "int8", "int4": "int4"}
 AUTO = "auto"
+GPU = "gpu"
 _EXTRA = ("torch", "onnx", "onnxscript", "safetensors", "tqdm", "matplotlib", "rensa")
 
 
@@ -109,6 +111,7 @@ def _train(arguments: argparse.Namespace) -> None:
         arguments.run_folder,
         load_recipe(find_recipe(arguments.recipe)),
         arguments.tokens,
+        minutes=arguments.minutes,
         validate_every=arguments.validate_every,
         compiled=arguments.compile,
         micro=arguments.micro_batch,
@@ -117,10 +120,39 @@ def _train(arguments: argparse.Namespace) -> None:
     print(f"held out: {losses}")
 
 
+def _prepare(arguments: argparse.Namespace) -> None:
+    from export.corpus import load
+    from export.recipes import load_recipe
+    from export.train import TOKENIZER, prepare_tokenizer
+
+    recipe = load_recipe(find_recipe(arguments.recipe))
+    split = load(arguments.corpus, "train")
+    try:
+        arguments.run_folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LacunaError(f"the run {arguments.run_folder} can't be made ({error.strerror}); name another folder") from None
+    prepare_tokenizer(arguments.run_folder, split, recipe.model.vocabulary)
+    print(f"{arguments.run_folder / TOKENIZER}: {recipe.model.vocabulary:,} entries")
+
+
+def _split(arguments: argparse.Namespace) -> None:
+    from export.parcels import split_run
+
+    for path in split_run(arguments.run_folder, arguments.out, round(arguments.part_mb * 2**20)):
+        print(f"{path} {path.stat().st_size:,} bytes")
+
+
+def _join(arguments: argparse.Namespace) -> None:
+    from export.parcels import join_run
+
+    join_run(arguments.parts, arguments.run_folder)
+    print(f"{arguments.run_folder}: whole; export it with lacuna-export onnx")
+
+
 def _draft_head(arguments: argparse.Namespace) -> None:
     from export.draft_head import train_draft_head
 
-    agreement = train_draft_head(arguments.corpus, arguments.run_folder, arguments.tokens)
+    agreement = train_draft_head(arguments.corpus, arguments.run_folder, arguments.tokens, minutes=arguments.minutes)
     if arguments.json:
         print(json.dumps(dataclasses.asdict(agreement)))
         return
@@ -139,30 +171,35 @@ def _onnx(arguments: argparse.Namespace) -> None:
         raise LacunaError("--tokenizer and --code-whitespace are for Hugging Face XLNet folders; a run has a tokenizer of its own")
     from export.compare_precisions import MOST_LOSS, compare_precisions
     from export.corpus_summary import summarise
-    from export.onnx_graph import EXACT, built_model
+    from export.onnx_graph import DEVICE, EXACT, built_model
 
-    names: list[str] = list(dict.fromkeys(arguments.precision or ["fp32"]))
+    device = GPU in (arguments.precision or [])
+    names: list[str] = [each for each in dict.fromkeys(arguments.precision or []) if each != GPU] or ["fp32"]
     automatic = names == [AUTO]
     if AUTO in names and not automatic:
         raise LacunaError(f"--precision {AUTO} makes its own choice; name it alone")
     asked = list(PRECISIONS.values()) if automatic else [PRECISIONS[name] for name in names]
     summary = summarise(arguments.corpus) if arguments.corpus else {}
-    with built_model(arguments.run_folder, arguments.out, arguments.name, summary, {}, asked) as built:
+    with built_model(arguments.run_folder, arguments.out, arguments.name, summary, {}, asked, device) as built:
         report = compare_precisions(built.folder, arguments.corpus)
         exported = built.publish([report.fastest().precision] if automatic else asked)
     manifest, difference = exported.manifest, built.differences[EXACT]
     if arguments.json:
-        figures = {"folder": str(arguments.out), "written": list(manifest.graphs), "draft_head": manifest.draft_head is not None}
+        written = [*manifest.graphs, *([DEVICE] if device else [])]
+        figures = {"folder": str(arguments.out), "written": written, "draft_head": manifest.draft_head is not None}
         apart = {precision: dataclasses.asdict(each) for precision, each in built.differences.items()}
         print(json.dumps({**figures, "differences_from_torch": apart, "report": report.as_dict()}, indent=1))
         return
     size = sum((arguments.out / entry.file).stat().st_size for entry in manifest.files)
     drafts = "a draft head" if manifest.draft_head else "no draft head (lacuna-export draft-head trains one)"
-    print(f"{arguments.out}: {manifest.parameters:,} parameters in {', '.join(manifest.graphs)}, {size / 1e6:.1f} MB, {drafts}")
+    graphs = ", ".join([*manifest.graphs, *(["one for GPUs"] if device else [])])
+    print(f"{arguments.out}: {manifest.parameters:,} parameters in {graphs}, {size / 1e6:.1f} MB, {drafts}")
     print(
         f"ONNX Runtime and torch differ by at most {difference.logits:.1e} in logits, "
         f"and by {difference.caches:.1e} of the largest in keys and values ({EXACT})"
     )
+    if device:
+        print(f"The graph for GPUs and torch differ by at most {built.differences[DEVICE].logits:.1e} in logits (float16, run on the CPU)")
     print(report.as_table())
     if automatic:
         print(f"chosen: {manifest.default_precision}, the fastest that takes at most {MOST_LOSS:.0%} more bits per byte than {EXACT}")
@@ -221,7 +258,16 @@ def _holes(arguments: argparse.Namespace) -> None:
     except UnicodeDecodeError:
         raise LacunaError(f"{arguments.file} is not UTF-8 text; save it as UTF-8 first") from None
     mix = only(arguments.kind) if arguments.kind else DEFAULT_MIX
-    holed = make_holes(text, random.Random(arguments.seed), arguments.count, mix)
+    rng = random.Random(arguments.seed)
+    above, start = "", 0
+    if arguments.cut is not None:
+        lines = text.split("\n")
+        if arguments.cut > len(lines):
+            raise LacunaError(f"{arguments.file} has {len(lines)} lines; name one of them with --cut")
+        start = sum(len(line) + 1 for line in lines[: arguments.cut - 1])
+        above, _ = fetch(text, start, len(text), rng)
+    holed = make_holes(text[start:], rng, arguments.count, mix)
+    holed = dataclasses.replace(holed, pieces=(above + holed.pieces[0], *holed.pieces[1:]))
     if arguments.json:
         print(json.dumps({"pieces": holed.pieces, "holes": holed.holes, "kinds": holed.kinds}))
     else:
@@ -310,19 +356,28 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("data", type=Path, nargs="+", metavar="DATA", help=".jsonl or .jsonl.gz files, or folders of them")
     command.add_argument("--json", action="store_true", help="print the report as JSON")
 
+    command = add("prepare", _prepare, "Make a run's tokenizer beforehand, so that training starts at once.")
+    command.add_argument("corpus", type=Path, metavar="CORPUS", help="a folder made by lacuna-export corpus")
+    command.add_argument("run_folder", type=Path, metavar="RUN", help="the folder of the run")
+    command.add_argument("--recipe", required=True, metavar="NAME_OR_PATH", help="see lacuna-export recipes")
+
     command = add("train", _train, "Train a model on a corpus, or go on with a run.")
     command.add_argument("corpus", type=Path, metavar="CORPUS", help="a folder made by lacuna-export corpus")
     command.add_argument("run_folder", type=Path, metavar="RUN", help="the folder of checkpoints and metrics")
     command.add_argument("--recipe", required=True, metavar="NAME_OR_PATH", help="see lacuna-export recipes")
-    command.add_argument(
-        "--tokens",
-        type=_amount,
-        required=True,
-        metavar="N",
-        help="tokens to train on in all, earlier parts of the run included: 500k, 30M, 2B",
+    until = command.add_mutually_exclusive_group(required=True)
+    until.add_argument(
+        "--tokens", type=_amount, metavar="N", help="tokens to train on in all, earlier parts of the run included: 500k, 30M, 2B"
+    )
+    until.add_argument(
+        "--minutes",
+        type=_positive,
+        metavar="M",
+        help="wall-clock minutes to train for in all, earlier parts included; start and validation are in them, "
+        "only the last validation comes after",
     )
     command.add_argument("--validate-every", type=_positive, default=5.0, metavar="M", help="minutes between checkpoints (default: 5)")
-    command.add_argument("--compile", action="store_true", help="compile the step with torch.compile")
+    command.add_argument("--compile", action="store_true", help="compile the step with torch.compile (always so on a GPU)")
     command.add_argument(
         "--micro-batch", type=_count, metavar="N", help="lines at once, where memory is short (default: the recipe's batch)"
     )
@@ -333,8 +388,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("corpus", type=Path, metavar="CORPUS", help="a folder made by lacuna-export corpus")
     command.add_argument("run_folder", type=Path, metavar="RUN", help="a folder made by lacuna-export train; its model stays as it is")
-    command.add_argument("--tokens", type=_amount, required=True, metavar="N", help="tokens to train on now: 500k, 6M")
+    until = command.add_mutually_exclusive_group(required=True)
+    until.add_argument("--tokens", type=_amount, metavar="N", help="tokens to train on now: 500k, 6M")
+    until.add_argument("--minutes", type=_positive, metavar="M", help="minutes to train for now")
     command.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+    command = add("split", _split, "Write a run's weights (float16), tokenizer, draft head and metrics as small files.")
+    command.add_argument("run_folder", type=Path, metavar="RUN", help="a folder made by lacuna-export train")
+    command.add_argument("out", type=Path, metavar="OUT", help="a new folder for the parts")
+    command.add_argument("--part-mb", type=_positive, default=15.0, metavar="MB", help="largest part, in MiB (default: 15)")
+
+    command = add("join", _join, "Put a run together that lacuna-export split took apart.")
+    command.add_argument("parts", type=Path, metavar="PARTS", help="the folder of the parts")
+    command.add_argument("run_folder", type=Path, metavar="RUN", help="a new folder for the run")
 
     command = add(
         "onnx",
@@ -357,9 +423,9 @@ def _parser() -> argparse.ArgumentParser:
         "--precision",
         nargs="+",
         action="extend",
-        choices=[*PRECISIONS, AUTO],
-        help="of the graphs to write, the one to run first: fp32 (the default, exact), fp16 (for GPUs), int8, int4, or auto: of all these "
-        "the one that is fastest here and takes at most 1%% more bits per byte than fp32",
+        choices=[*PRECISIONS, AUTO, GPU],
+        help="of the graphs to write, the one to run first: fp32 (the default, exact), fp16, int8, int4, or auto: of all these the one "
+        "that is fastest here and takes at most 1%% more bits per byte than fp32; gpu writes one for GPUs beside them, in float16",
     )
     command.add_argument("--json", action="store_true", help="print the report as JSON")
 
@@ -400,6 +466,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("file", type=Path, metavar="FILE", help="a UTF-8 text file")
     command.add_argument("--seed", type=int, default=0, metavar="S", help="the seed they are drawn with (default: 0)")
     command.add_argument("-n", dest="count", type=_count, metavar="N", help="how many to draw, at most (default: 1 to 8, at random)")
+    command.add_argument(
+        "--cut", type=_count, metavar="LINE", help="begin at this line, headed by imports and headers from above it, as cut contexts are"
+    )
     command.add_argument("--kind", choices=KINDS, help="draw holes of one kind alone (default: the mix that training draws)")
     command.add_argument("--json", action="store_true", help="print pieces, holes and their kinds as JSON")
 

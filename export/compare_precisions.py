@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from engine.errors import ModelError
 from engine.manifest import load_manifest
-from engine.model import Rows
+from engine.model import FloatArray, Model, Rows
 from engine.onnx_model import OnnxModel, OnnxState
 from engine.sampling import log_softmax
 from engine.sequence import IntArray
@@ -148,11 +148,11 @@ class _Tally:
         )
 
 
-def _logits(model: OnnxModel, ids: IntArray) -> NDArray[np.float32]:
+def _logits(model: Model, ids: IntArray) -> FloatArray:
     """Logits `[R, V]` of each row's successor, by one pass over the rows `[R]` from left to right; -inf for what never stands in a hole."""
     rows = np.arange(len(ids))[None]
     asked = Rows(ids=ids[None], positions=rows, counts=np.array([len(ids)]), sources=rows, targets=rows + 1, sees=rows + 1)
-    logits: NDArray[np.float32] = model.open().run(asked)[0]
+    logits: FloatArray = model.open().run(asked)[0]
     return logits
 
 

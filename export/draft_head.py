@@ -11,22 +11,27 @@ not with the text: cross-entropy to the model's own distributions, several slots
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from engine.errors import LacunaError
 from export import corpus
+from export.draft_head_model import DraftHead
 from export.examples import IGNORED, Batch, Windows
-from export.model import AsArm, FeedForward, ModelConfig
-from export.train import TOKENIZER, StopOnSignal, load_checkpoint
-from export.validation import draw_passages, encode_passages, visibility
+from export.model import AsArm, ModelConfig
+from export.muon import Muon
+from export.parallel import Team
+from export.train import TOKENIZER, Goal, MicroBatches, StopOnSignal, load_checkpoint, load_lines
+from export.validation import draw_passages, encode_passages
+from export.visibility import visible_rows
 
 DRAFT_HEAD = "draft_head.pt"
 AHEAD = 5  # slots that the recurrence is unrolled over
@@ -35,35 +40,6 @@ _MUON_RATE, _ADAM_RATE = 0.02, 1.5e-3
 _WARMUP, _DECAY = 20, 0.5
 _SEED = 11
 _VALIDATION_LINES = 64
-
-
-class DraftHead(nn.Module):
-    """States of slots `[..., width]` and the embedded tokens these got `[..., width]` to states of the slots after them."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.mix = nn.Linear(2 * config.width, config.width, bias=False)
-        self.feed_forward_norm = nn.RMSNorm(config.width, eps=1e-6)
-        self.feed_forward = FeedForward(config)
-        self.out_norm = nn.RMSNorm(config.width, eps=1e-6)
-
-    def forward(self, states: Tensor, embedded: Tensor) -> Tensor:
-        x = self.mix(torch.cat((states, embedded), -1))
-        x = x + self.feed_forward(self.feed_forward_norm(x))
-        out: Tensor = self.out_norm(x)
-        return out
-
-
-class DraftStep(nn.Module):
-    """What is exported: states `[N, width]` and tokens `[N]` to states `[N, width]` and logits `[N, V]`."""
-
-    def __init__(self, model: AsArm, head: DraftHead) -> None:
-        super().__init__()
-        self.model, self.head = model, head
-
-    def forward(self, states: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        following = self.head(states, self.model.embed(ids))
-        return following, self.model.logits(following)
 
 
 @dataclass(frozen=True)
@@ -78,52 +54,59 @@ class Agreement:
     top: tuple[float, ...]
 
 
-def train_draft_head(corpus_folder: Path, run: Path, tokens: float) -> Agreement:
-    """Train on `tokens` rows of the corpus and write `draft_head.pt` into the run; returns its agreement on held-out passages.
+def train_draft_head(corpus_folder: Path, run: Path, tokens: float | None = None, *, minutes: float | None = None) -> Agreement:
+    """Train on `tokens` rows of the corpus, or for `minutes` from the call, and write `draft_head.pt` into the run.
 
-    A head that the run has already is trained further, on other rows. SIGINT and SIGTERM stop it cleanly. Raises LacunaError
-    for a run without a whole checkpoint, for a damaged head, and what `export.corpus.load` raises.
+    Returns its agreement on held-out passages. A head that the run has already is trained further, on other rows. SIGINT and SIGTERM
+    stop it cleanly. Raises LacunaError for a run without a whole checkpoint, for a damaged head, and what `export.corpus.load` raises.
     """
+    began = time.monotonic()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     state = load_checkpoint(run)
     recipe = state["recipe"]
     model = AsArm(ModelConfig(**recipe["model"]))
     model.load_state_dict(state["model"])
-    model.requires_grad_(False).eval()
+    model.to(device).requires_grad_(False).eval()
     tokenizer = Tokenizer.from_file(str(run / TOKENIZER))
     tokenizer.encode_special_tokens = True
     rows, lines = int(recipe["rows"]), int(recipe["batch"])
     torch.manual_seed(_SEED)
     head = DraftHead(model.config)
     before = _load(run, head)
+    head.to(device)
     matrices = [p for p in head.parameters() if p.ndim == 2]
     optimizers: list[tuple[torch.optim.Optimizer, float]] = [
-        (torch.optim.Muon(matrices, lr=_MUON_RATE, weight_decay=0.01), _MUON_RATE),
+        (Muon(matrices, lr=_MUON_RATE), _MUON_RATE),
         (torch.optim.AdamW([p for p in head.parameters() if p.ndim == 1], lr=_ADAM_RATE, weight_decay=0.0), _ADAM_RATE),
     ]
-    steps = max(1, round(tokens / (lines * rows)))
-    batches = _batches(Windows(corpus.load(corpus_folder, "train"), tokenizer, rows, _SEED), lines, before // rows)
+    goal = Goal(None if tokens is None else max(1, round(tokens / (lines * rows))), None if minutes is None else 60 * minutes)
+    windows = Windows(corpus.load(corpus_folder, "train"), tokenizer, rows, _SEED)
+    gpu = device.type == "cuda"
+    numbers = MicroBatches(before // (rows * lines), lines, lines, Team(0, 1, device))
+    batches = load_lines(windows, int(recipe["furthest"]), numbers, max(1, (os.cpu_count() or 1) - 1) if gpu else 0, device)
     generator = torch.Generator().manual_seed(_SEED + before)
-    bar = tqdm(range(steps), desc="draft head", unit="step", mininterval=2)
-    done = 0
-    with StopOnSignal() as stop:
-        for step in bar:
+    step = 0
+    bar = tqdm(total=goal.steps, desc="draft head", unit="step", mininterval=2)
+    with StopOnSignal() as stop, bar:
+        while (reached := goal.reached(step, time.monotonic() - began)) < 1:
             if stop.asked:
-                bar.write(f"stopped at step {step} of {steps}; the same command trains further")
+                bar.write(f"stopped at step {step} of {goal}; the same command trains further")
                 break
-            loss = _loss(model, head, next(batches), generator)
+            loss = _loss(model, head, next(batches)[0], generator)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
-            rate = min(1.0, (step + 1) / _WARMUP) * min(1.0, (steps - step) / max(1.0, _DECAY * steps))
+            rate = min(1.0, (step + 1) / _WARMUP) * min(1.0, (1.0 - reached) / _DECAY)
             for optimizer, full in optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = rate * full
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
-            done += lines * rows
+            step += 1
+            bar.update()
             bar.set_postfix_str(f"loss {loss.item():.3f}", refresh=False)
     passages = draw_passages(corpus.load(corpus_folder, "held_out"), rows, _VALIDATION_LINES, _SEED)
     agreement = measure_agreement(model, head, encode_passages(passages, tokenizer, rows))
-    weights = {"head": head.state_dict(), "tokens": before + done}
+    weights = {"head": head.state_dict(), "tokens": before + step * lines * rows}
     try:
         torch.save(weights, run / DRAFT_HEAD)
     except (OSError, RuntimeError) as error:
@@ -155,12 +138,6 @@ def _load(run: Path, head: DraftHead) -> int:
         ) from None
 
 
-def _batches(windows: Windows, lines: int, index: int) -> Iterator[Batch]:
-    while True:
-        yield _stack([windows[index + line] for line in range(lines)])
-        index += lines
-
-
 def _stack(lines: list[Batch]) -> Batch:
     return Batch(*(torch.stack(parts) for parts in zip(*lines, strict=True)))
 
@@ -175,13 +152,15 @@ class _Guesses:
 
 def _guess(model: AsArm, head: DraftHead, batch: Batch, start: int, length: int) -> _Guesses:
     """Guesses from the rows `start` to `start + length` of each line, each unrolled over the tokens that really follow."""
-    asked = torch.arange(start, start + length + AHEAD)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        none = torch.zeros(len(batch.ids), 0, dtype=torch.int64)
-        states, _ = model.train_states(batch.ids, batch.positions, batch.targets, visibility(batch), none, none)
+    asked = slice(start, start + length + AHEAD)
+    device = batch.ids.device
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+        none = torch.zeros(len(batch.ids), 0, dtype=torch.int64, device=device)
+        visible = visible_rows(batch.first, batch.reach, batch.ids.shape[1])
+        states, _ = model.train_states(batch.ids, batch.positions, batch.targets, visible, none, none, visible[:, :, :0])
         truth = model.logits(states[:, asked])
     found_head, found_model = [], []
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16):
         state = states[:, start : start + length]
         same = batch.labels[:, start : start + length] != IGNORED
         for ahead in range(1, AHEAD + 1):
@@ -211,9 +190,10 @@ def _loss(model: AsArm, head: DraftHead, batch: Batch, generator: torch.Generato
 @torch.no_grad()
 def measure_agreement(model: AsArm, head: DraftHead, lines: list[Batch], at_once: int = 8) -> Agreement:
     """Over all rows of `lines` but their last few."""
-    overlaps, tops, counts = torch.zeros(AHEAD), torch.zeros(AHEAD), torch.zeros(AHEAD)
+    device = next(model.parameters()).device
+    overlaps, tops, counts = (torch.zeros(AHEAD, device=device) for _ in range(3))
     for first in range(0, len(lines), at_once):
-        batch = _stack(lines[first : first + at_once])
+        batch = Batch(*(part.to(device) for part in _stack(lines[first : first + at_once])))
         guesses = _guess(model, head, batch, 0, batch.ids.shape[1] - AHEAD)
         for ahead, (ours, theirs) in enumerate(zip(guesses.head, guesses.model, strict=True)):
             overlaps[ahead] += torch.minimum(ours.float().softmax(-1), theirs.float().softmax(-1)).sum()

@@ -199,24 +199,24 @@ def _training_tokens(files: Sequence[SourceFile], tokenizer: Tokenizer, mark: in
 
 
 def _score(model: OnnxModel, rival: ngram.NGram, held_out: Windows, rng: random.Random) -> _Scored:
-    text, at_start, at_end = held_out.window(rng, held_out.rows)
+    window = held_out.window(rng, held_out.rows)
     specials, tokenizer = model.manifest.special_ids, held_out.tokenizer
-    start = [specials.sof] if at_start else []
-    tokens = tokenizer.encode(text).ids
+    start = [specials.sof] if window.at_start else []
+    tokens = tokenizer.encode(window.text).ids
     ids = np.array([specials.bos, *start, *tokens], dtype=np.int64)
     left_model = _logprobs(model, ids, np.arange(len(ids)), len(tokens))
     left_ngram = rival.logprobs(ids[1:])[len(start) :]
-    holed = make_holes(text, rng)
+    holed = make_holes(window.text, rng)
     pieces = [encoding.ids for encoding in tokenizer.encode_batch(list(holed.pieces))]
     holes = [[*encoding.ids, specials.eoh] for encoding in tokenizer.encode_batch(list(holed.holes))]
     budgets = [draw_budget(len(hole), rng) for hole in holes]
     unfilled: list[list[int]] = [[] for _ in holes[1:]]
-    both = mask(pieces, budgets, specials, at_start=at_start, at_end=at_end, order="suffix-first")
-    prefix = mask([pieces[0], []], budgets[:1], specials, at_start=at_start, at_end=False)
+    both = mask(pieces, budgets, specials, at_start=window.at_start, at_end=window.at_end, order="suffix-first")
+    prefix = mask([pieces[0], []], budgets[:1], specials, at_start=window.at_start, at_end=False)
     both_sides = _logprobs(model, *teacher_forced(both, [holes[0], *unfilled]), len(holes[0]))
     prefix_only = _logprobs(model, *teacher_forced(prefix, holes[:1]), len(holes[0]))
     return _Scored(
-        left_bytes=len(text.encode()),
+        left_bytes=len(window.text.encode()),
         left_model=_bits(left_model),
         left_ngram=_bits(left_ngram),
         hole_bytes=len(holed.holes[0].encode()),

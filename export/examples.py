@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from engine.sequence import IntArray, mask, teacher_forced
+from export.contexts import WHOLE, ContextMix, fetch
 from export.corpus import Split
 from export.holes import DEFAULT_MIX, HoledText, HoleMix, draw_budget, make_holes
 from export.vocabulary import SPECIAL_IDS
@@ -22,6 +23,7 @@ from export.vocabulary import SPECIAL_IDS
 IGNORED = -100
 Budget = Callable[[int, random.Random], int]
 _SMALLEST = 80  # rows; what is left of a packed line below that stays empty
+_CHARACTERS = 4.5  # of a window, a row, at most: nearly all files have fewer to a token
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,16 @@ def pack(examples: list[Example], rows: int) -> Batch:
     return Batch(**lines)
 
 
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a file; whether the passage begins and ends where the file does; lines `above` it that stand before it."""
+
+    text: str
+    at_start: bool
+    at_end: bool
+    above: str = ""
+
+
 class Windows(Dataset[Batch]):
     """Endless packed lines; line i is a function of (seed, i) alone, so that a resumed run goes on where it stopped."""
 
@@ -127,6 +139,7 @@ class Windows(Dataset[Batch]):
         seed: int,
         mix: HoleMix = DEFAULT_MIX,
         prompting: Prompting = Prompting(),
+        context: ContextMix = WHOLE,
     ) -> None:
         self.split = split
         self.tokenizer = tokenizer
@@ -134,7 +147,12 @@ class Windows(Dataset[Batch]):
         self.seed = seed
         self.mix = mix
         self.prompting = prompting
+        self.context = context
         self.ends = np.cumsum(split.sizes)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.tokenizer.encode_special_tokens = True  # which a tokenizer forgets on its way to another process
 
     def __getitem__(self, index: int) -> Batch:
         return pack(list(self.examples(random.Random(f"{self.seed}/{index}"))), self.rows)
@@ -148,16 +166,26 @@ class Windows(Dataset[Batch]):
             room -= len(example.ids)
 
     def example(self, rng: random.Random, rows: int) -> Example:
-        text, at_start, at_end = self.window(rng, rows)
-        holed = make_holes(text, rng, mix=self.mix)
+        window = self.window(rng, rows)
+        holed = make_holes(window.text, rng, mix=self.mix)
+        holed = replace(holed, pieces=(window.above + holed.pieces[0], *holed.pieces[1:]))
         budget = partial(draw_budget, budgets=self.mix.budgets)
-        return encode(holed, self.tokenizer, rng, at_start=at_start, at_end=at_end, budget=budget, prompting=self.prompting)
+        ends = {"at_start": window.at_start, "at_end": window.at_end}
+        return encode(holed, self.tokenizer, rng, **ends, budget=budget, prompting=self.prompting)
 
-    def window(self, rng: random.Random, rows: int) -> tuple[str, bool, bool]:
-        """A stretch of a file of nearly `rows` tokens, and whether it begins and ends where the file does."""
+    def window(self, rng: random.Random, rows: int) -> Window:
+        """A stretch of a file of nearly `rows` tokens, headed by some of what is above it where the context is a cut one."""
         text = self.split[int(np.searchsorted(self.ends, rng.randrange(int(self.ends[-1])), side="right"))].text
         start = max(0, rng.randrange(-rows, len(text)))  # the beginnings of files are worth some more visits
-        encoding = self.tokenizer.encode(text[start : start + 6 * rows])
+        above, at_start = "", start == 0
         room = rows - 24  # cutting holes splits some tokens
-        end = min(len(text), start + 6 * rows) if len(encoding.ids) <= room else start + encoding.offsets[room - 1][1]
-        return text[start:end], start == 0, end == len(text)
+        cut = start > 0 and self.context.cut > 0 and rng.random() < self.context.cut
+        if cut and 0 < (line := text.find("\n", start) + 1) < len(text):
+            start = line
+            above, at_start = fetch(text, start, int(_CHARACTERS * rows), rng)
+            room -= len(self.tokenizer.encode(above))
+        end = min(len(text), start + int(_CHARACTERS * rows))
+        encoding = self.tokenizer.encode(text[start:end])
+        if len(encoding) > room:
+            end = start + encoding.offsets[room - 1][1]
+        return Window(text[start:end], at_start, end == len(text), above)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 OPSET = 23
+EPSILON = 1e-6  # of all norms
 _IR = 11
-_EPSILON = 1e-6
 
 
 class GraphBuilder:
@@ -31,7 +31,7 @@ class GraphBuilder:
     def embedded(self, ids: str, width: int) -> str:
         """Tokens to normalised embeddings."""
         x = self.op("Gather", self.weight("embedding.weight"), ids)
-        return self.op("RMSNormalization", x, self.constant("ones", np.ones(width, self.type)), axis=-1, epsilon=_EPSILON)
+        return self.op("RMSNormalization", x, self.constant("ones", np.ones(width, self.type)), axis=-1, epsilon=EPSILON)
 
     def logits(self, states: str) -> None:
         """States to the graph's output `logits`."""
@@ -56,7 +56,7 @@ class GraphBuilder:
         return out
 
     def norm(self, x: str, name: str, out: str | None = None) -> str:
-        return self.op("RMSNormalization", x, self.weight(f"{name}.weight"), out=out, axis=-1, epsilon=_EPSILON)
+        return self.op("RMSNormalization", x, self.weight(f"{name}.weight"), out=out, axis=-1, epsilon=EPSILON)
 
     def products(self, x: str, *names: str) -> tuple[str, ...]:
         """What the linear maps make of `x`, by one product."""

@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import tree_sitter_python
 from tree_sitter import Language, Node, Parser
 
@@ -176,10 +177,9 @@ class _Drawer:
             if len(source) == len(self.text):
                 self._nodes = list(_spans(tree.root_node))
             else:
-                self._nodes = [
-                    (len(source[:start].decode(errors="ignore")), len(source[:end].decode(errors="ignore")))
-                    for start, end in _spans(tree.root_node)
-                ]
+                begins = (np.frombuffer(source, np.uint8) & 0xC0) != 0x80  # all bytes but those that continue a character
+                before = [0, *np.cumsum(begins).tolist()]
+                self._nodes = [(before[start], before[end]) for start, end in _spans(tree.root_node)]
         return self._nodes
 
 

@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from export.visibility import Visible, attend
+
 # Offsets below 8 have a bucket each; further ones share half-octave buckets up to +-2048.
 _OFFSET_STEPS = (1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
 
@@ -115,10 +117,10 @@ class Attention(nn.Module):
         self.query_norm = nn.RMSNorm(config.head_size, eps=1e-6)
         self.out = nn.Linear(config.width, config.width, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
-        """Rows `[B, R, width]`; keys, values `[B, H, K, D]`; `visible` bool `[B, 1, R, K]`."""
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, visible: Visible) -> Tensor:
+        """Rows `[B, R, width]`; keys, values `[B, H, K, D]`; `visible` bool `[B, 1, R, K]` or a block mask of that size."""
         queries = rotate(self.query_norm(split_heads(self.query(x), self.heads)), cos, sin)
-        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=visible)
+        mixed = attend(queries, keys, values, visible)
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(-2))
         return out
 
@@ -135,7 +137,7 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, visible: Tensor, past: tuple[Tensor, Tensor] | None
+        self, x: Tensor, cos: Tensor, sin: Tensor, visible: Visible, past: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Returns the rows and the new keys and values (without the past ones)."""
         normed = self.attention_norm(x)
@@ -168,7 +170,7 @@ class SlotHead(nn.Module):
         reached = (offsets.abs().unsqueeze(-1) >= self.steps).sum(-1)
         return offsets.sign() * reached + len(_OFFSET_STEPS)
 
-    def forward(self, asked: Tensor, offsets: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
+    def forward(self, asked: Tensor, offsets: Tensor, cos: Tensor, sin: Tensor, keys: Tensor, values: Tensor, visible: Visible) -> Tensor:
         """Trunk outputs of the sources `[B, S, width]` and offsets `[B, S]` to normalised states `[B, S, width]`."""
         x = asked + self.offset(self.bucket(offsets))
         x = x + self.attention(self.attention_norm(x), cos, sin, keys, values, visible)
@@ -201,9 +203,14 @@ class AsArm(nn.Module):
         if self.output is not None:
             nn.init.normal_(self.output.weight, std=0.02)  # logits start flat, as they do with tied embeddings
 
+    @property
+    def output_weight(self) -> Tensor:
+        """The matrix `[vocabulary, width]` that logits are made with."""
+        return self.embedding.weight if self.output is None else self.output.weight
+
     def logits(self, states: Tensor) -> Tensor:
         """Normalised states to logits over the vocabulary."""
-        return F.linear(states, self.embedding.weight if self.output is None else self.output.weight)
+        return F.linear(states, self.output_weight)
 
     def embed(self, ids: Tensor) -> Tensor:
         # Tied embeddings are small so that logits start flat; rows start at unit scale all the same.
@@ -247,26 +254,33 @@ class AsArm(nn.Module):
         return self.logits(states), states, *new
 
     def train_states(
-        self, ids: Tensor, positions: Tensor, targets: Tensor, visible: Tensor, draft_sources: Tensor, draft_targets: Tensor
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        targets: Tensor,
+        visible: Visible,
+        draft_sources: Tensor,
+        draft_targets: Tensor,
+        draft_visible: Visible,
     ) -> tuple[Tensor, Tensor]:
-        """Whole packed lines in sigma order, int64 `[B, T]`, row i seeing `visible` bool `[B, T, T]`: states before `logits`.
+        """Whole packed lines in sigma order, int64 `[B, T]`, rows seeing what `visible` tells `[B, 1, T, T]`: states before `logits`.
 
         The first set `[B, T, width]`: row i asks for the position `targets[i]`. The second `[B, A, width]`: draft rows,
-        asked from row `draft_sources` for the position `draft_targets`, seeing what their source sees.
+        asked from row `draft_sources` for the position `draft_targets`; `draft_visible` `[B, 1, A, T]` is what their sources see.
         """
         cos, sin = self.rotary(positions)
         x = self.embed(ids)
         for block in self.blocks:
-            x, _, _ = block(x, cos, sin, visible[:, None], None)
+            x, _, _ = block(x, cos, sin, visible, None)
         keys, values = self.head.keys_values(self.head.content_norm(x), cos, sin)
-        states = self.head(x, targets - positions, *self.rotary(targets), keys, values, visible[:, None])
+        states = self.head(x, targets - positions, *self.rotary(targets), keys, values, visible)
         drafts = self.head(
             x.gather(1, draft_sources[..., None].expand(-1, -1, self.config.width)),
             draft_targets - positions.gather(1, draft_sources),
             *self.rotary(draft_targets),
             keys,
             values,
-            visible.gather(1, draft_sources[..., None].expand(-1, -1, visible.shape[-1]))[:, None],
+            draft_visible,
         )
         return states, drafts
 

@@ -21,14 +21,16 @@ from tqdm import tqdm
 from engine.errors import LacunaError
 from engine.manifest import FORMAT_VERSION, MANIFEST, FileEntry, Manifest, sha256_of
 from export.as_arm_graph import to_onnx as to_onnx
-from export.draft_head import DraftHead, DraftStep
+from export.device_graph import device_graph
 from export.draft_head_graph import draft_head_to_onnx
+from export.draft_head_model import DraftHead, DraftStep
 from export.graph_builder import OPSET
 from export.graph_file import stored_as_half, write_graph
 from export.model import AsArm, ModelConfig, parameter_count
 from export.quantise import quantise
 from export.room import refuse_without_room
 from export.source import Source, read_source
+from export.torch_twin import load_draft_twin
 from export.train import TOKENIZER
 
 TOLERANCE = 1e-4  # of logits, absolute
@@ -36,13 +38,16 @@ TOLERANCE = 1e-4  # of logits, absolute
 CACHE_TOLERANCE = 1e-5
 EXACT = "float32"
 PRECISIONS = (EXACT, "float16", "int8", "int4")
-_DRAFT_HEAD = "draft head"
+DEVICE = "gpu"  # what a folder can have beside its precisions: the graph for a GPU, in float16
+_DRAFT_HEAD, _DEVICE_DRAFT_HEAD = "draft head", "gpu draft head"
 GRAPHS = {
     EXACT: "model.onnx",
     "float16": "model.float16.onnx",
     "int8": "model.int8.onnx",
     "int4": "model.int4.onnx",
+    DEVICE: "model.gpu.onnx",
     _DRAFT_HEAD: "draft_head.onnx",
+    _DEVICE_DRAFT_HEAD: "draft_head.gpu.onnx",
 }
 # (B, C, S, P): no past, one row, one slot, batches, long passes and long pasts.
 _CHECKED_SHAPES = (
@@ -93,8 +98,9 @@ class Built(Exported):
     out: Path
 
     def publish(self, precisions: Sequence[str]) -> Exported:
-        """Put the model with the graphs of these precisions, the first of which is run where no other is asked for, into its
-        folder, the manifest last. Raises LacunaError where a file that it was made from has changed meanwhile."""
+        """Put the model with the graphs of these precisions, the first of which is run where no other is asked for, into its folder, with
+        its draft head and its graph for a GPU where it has them, the manifest last. Raises LacunaError where a file that it was made from
+        has changed meanwhile."""
         self.source.check_unchanged()
         # Figures that came along with a model folder are those of its float32 graph.
         evaluation = self.manifest.evaluation if precisions[0] == EXACT else {}
@@ -118,9 +124,10 @@ def export_model(
     corpus_summary: Mapping[str, Any],
     evaluation: Mapping[str, Any],
     precisions: Sequence[str] = (EXACT,),
+    device: bool = False,
 ) -> Exported:
     """Write the model folder `out` with graphs of these precisions; see `built_model` and `Built.publish`."""
-    with built_model(source, out, name, corpus_summary, evaluation, precisions) as built:
+    with built_model(source, out, name, corpus_summary, evaluation, precisions, device) as built:
         return built.publish(precisions)
 
 
@@ -132,8 +139,10 @@ def built_model(
     corpus_summary: Mapping[str, Any],
     evaluation: Mapping[str, Any],
     precisions: Sequence[str],
+    device: bool = False,
 ) -> Iterator[Built]:
-    """A model with a float32 graph and those of `precisions`, in a folder beside `out` that is removed in the end.
+    """A model with a float32 graph, those of `precisions`, and with `device` one for a GPU, in a folder beside `out` that is removed in
+    the end.
 
     It is made from the last checkpoint of the run at `path`, or from the float32 graph of the model folder there; the draft head
     goes along where there is one. `name` None is that of the source. Weights are rounded to float16, whatever the arithmetic. Raises
@@ -145,7 +154,7 @@ def built_model(
         raise LacunaError(f"{out} would be written over itself; name another folder for the export")
     source = read_source(path)
     wanted = [EXACT, *(precision for precision in precisions if precision != EXACT)]
-    refuse_without_room(out, parameter_count(source.model), wanted)
+    refuse_without_room(out, parameter_count(source.model), [*wanted, *([DEVICE] if device else [])])
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
         folder = Path(temporary)
@@ -158,6 +167,15 @@ def built_model(
                 differences[precision] = largest_difference(folder / GRAPHS[precision], source.model, source.longest_position)
                 _refuse_different(precision, differences[precision], out)
             draft_head = _write_draft_head(source, folder / GRAPHS[_DRAFT_HEAD], out)
+            on_device = device_head = None
+            if device:
+                on_device = write_graph(device_graph(source.model, source.longest_position), folder / GRAPHS[DEVICE])
+                differences[DEVICE] = largest_difference(folder / GRAPHS[DEVICE], source.model, source.longest_position)
+                _refuse_different(DEVICE, differences[DEVICE], out)
+                head = load_draft_twin(source.draft_graph, source.model.config) if source.draft_graph else source.head
+                if head is not None:
+                    drafter = draft_head_to_onnx(source.model, head, half=True)
+                    device_head = write_graph(drafter, folder / GRAPHS[_DEVICE_DRAFT_HEAD])
         except OSError as error:
             raise LacunaError(f"the graphs can't be written beside {out} ({error.strerror}); make room or name another folder") from None
         config = source.model.config
@@ -182,6 +200,8 @@ def built_model(
             corpus=dict(corpus_summary or source.corpus),
             evaluation=dict(evaluation or source.evaluation),
             made_with=made_with(source.weights_sha256),
+            device_graph=on_device,
+            device_draft_head=device_head,
         )
         (folder / MANIFEST).write_text(manifest.as_json(), encoding="utf-8")
         yield Built(manifest, differences, folder, source, out)
@@ -247,9 +267,12 @@ def refuse_foreign(out: Path) -> None:
 
 
 def largest_difference(graph: Path, model: AsArm, longest: int) -> Difference:
-    """The largest between outputs of the graph in ONNX Runtime and of the model, on random passes; NaN where either has one."""
+    """The largest between outputs of the graph, an ordinary one or one for GPUs, in ONNX Runtime and of the model, on random passes; NaN
+    where either has one."""
     session = _session(str(graph))
     entries = session.get_inputs()
+    if any(entry.name == "content_places" for entry in entries):
+        return _largest_difference_on_device(session, model, longest)
     logits, caches = [0.0], [0.0]
     passes = _random_passes(model.config, longest)
     for args in tqdm(passes, f"{graph.name} beside torch", len(_CHECKED_SHAPES), unit="pass", leave=False, delay=1):
@@ -264,6 +287,52 @@ def largest_difference(graph: Path, model: AsArm, longest: int) -> Difference:
         logits.append(differences[0])
         caches += [difference / theirs.abs().max().item() for difference, theirs in zip(differences[1:], wanted[1:], strict=True)]
     return Difference(float(np.max(logits)), float(np.max(caches)))
+
+
+def _largest_difference_on_device(session: onnxruntime.InferenceSession, model: AsArm, longest: int) -> Difference:
+    """The same for a graph for GPUs, which takes one context: past rows come first in its caches, and the pass's rows behind them. Masks
+    are such as its keys can tell, and all rows see the first one."""
+    config, kind = model.config, np.float16 if session.get_inputs()[-1].type == "tensor(float16)" else np.float32
+    logits, caches = [0.0], [0.0]
+    generator = torch.Generator().manual_seed(20250423)
+    for shape in _CHECKED_SHAPES:
+        _, content, slots, past = shape = (1, *shape[1:])
+        content_keys, slot_keys = (torch.randint(0, 100, (rows, 1), generator=generator) for rows in (content, slots))
+        seen_from, spans = (torch.randint(0, 60, (past + content,), generator=generator) for _ in range(2))
+        seen_from[0], spans[0] = 0, 100
+        seen_to = seen_from + spans
+        ids, positions, _, sources, targets, _, *kept = _random_pass(config, shape, longest, generator)
+        masks = [((keys >= seen_from) & (keys <= seen_to))[None] for keys in (content_keys, slot_keys)]
+        with torch.no_grad():
+            wanted: tuple[Tensor, ...] = model(ids, positions, masks[0], sources, targets, masks[1], *kept)
+        places = torch.arange(past, past + content)
+        inputs = {
+            "content_ids": ids,
+            "content_positions": positions,
+            "content_places": torch.stack((torch.zeros_like(places), places), dim=1)[None],
+            "content_keys": content_keys,
+            "slot_sources": sources[0],
+            "slot_targets": targets,
+            "slot_offsets": targets - positions[:, sources[0]] + longest - 1,
+            "slot_keys": slot_keys,
+            "seen_from": seen_from,
+            "seen_to": seen_to,
+        }
+        given_arrays: dict[str, NDArray[Any]] = {name: each.numpy() for name, each in inputs.items()}
+        for index, rows in enumerate(kept):
+            given_arrays[f"past_{index}"] = np.zeros((1, past + content, config.width), dtype=kind)
+            given_arrays[f"past_{index}"][:, :past] = _side_by_side(rows.numpy())
+        given: list[NDArray[np.float32]] = session.run(None, given_arrays)
+        logits.append(np.abs(given[0] - wanted[0].numpy()).max())
+        for ours, theirs in zip(given[2:], wanted[2:], strict=True):
+            caches.append(np.abs(ours[:, past:] - _side_by_side(theirs.numpy())).max() / theirs.abs().max().item())
+    return Difference(float(np.max(logits)), float(np.max(caches)))
+
+
+def _side_by_side(rows: NDArray[Any]) -> NDArray[Any]:
+    """`[1, H, R, D]` to `[1, R, H * D]`."""
+    _, heads, count, size = rows.shape
+    return rows.transpose(0, 2, 1, 3).reshape(1, count, heads * size)
 
 
 def draft_head_difference(graph: onnx.ModelProto, model: AsArm, head: DraftHead) -> float:

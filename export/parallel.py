@@ -40,6 +40,12 @@ class Team:
         for gradient, summed in zip(gradients, together.split([gradient.numel() for gradient in gradients]), strict=True):
             gradient.copy_(summed.view_as(gradient))
 
+    def agreed(self, value: float) -> float:
+        """The leading process's value."""
+        if self.size == 1:
+            return value
+        return float(self.sum(torch.tensor(value if self.leads else 0.0, dtype=torch.float64, device=self.device)).item())
+
     def wait(self) -> None:
         """Until all processes have come this far."""
         if self.size > 1:

@@ -96,6 +96,12 @@ def blockwise(weight: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[n
     return steps.astype(np.uint8), scales.reshape(-1)
 
 
+def from_blocks(blocks: NDArray[np.uint8], scales: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What `blockwise` made of a weight `[K, N]`, as `[N, K]` as torch has it; K is filled up to whole blocks."""
+    steps = blocks.astype(np.float32) - np.float32(_ZERO)
+    return (steps * scales.reshape(*blocks.shape[:2], 1)).reshape(len(blocks), -1)
+
+
 def blockwise_4(weight: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """A weight `[K, N]` as MatMulNBits keeps 4 bits: uint8 `[N, blocks, BLOCK_4 / 2]`, the first of two numbers in the lower half of
     a byte, each around 8; and scales `[N * blocks]`."""

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import LacunaError
+from export.contexts import ContextMix
 from export.examples import Prompting
 from export.holes import HoleMix
 from export.model import ModelConfig
 
-_TABLES: dict[str, type[Any]] = {"model": ModelConfig, "holes": HoleMix, "prompting": Prompting}
+_TABLES: dict[str, type[Any]] = {"model": ModelConfig, "holes": HoleMix, "prompting": Prompting, "context": ContextMix}
 _TYPES: dict[str, type | tuple[type, ...]] = {"int": int, "float": (int, float), "str": str, "bool": bool}
 
 
@@ -21,7 +22,8 @@ class Recipe:
     """`rows` per packed line, `batch` lines a step (on all devices together); Muon for the hidden matrices, AdamW for the rest.
 
     Learning rates rise over `warmup` steps, stay, and fall linearly to 0 over the last `decay` share of all steps.
-    `average` is the decay of the exponential moving average of the weights, which is what is validated and exported.
+    `average` is the decay of the exponential moving average of the weights, which is what is validated and exported; it reaches back over
+    a tenth of the run at most.
     `ahead` is the weight of draft rows (asked 2 to `furthest` slots ahead, a quarter as many as content rows).
     """
 
@@ -39,6 +41,7 @@ class Recipe:
     seed: int
     holes: HoleMix = HoleMix()  # noqa: RUF009 - frozen
     prompting: Prompting = Prompting()  # noqa: RUF009 - frozen
+    context: ContextMix = ContextMix()  # noqa: RUF009 - frozen
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -9,8 +9,8 @@ from pathlib import Path
 from engine.errors import LacunaError
 
 # Bytes a parameter on disk, rounded up: rounded graphs keep float16 embeddings beside a tied output matrix of 8 bits, and blocks
-# have scales. A draft head with its own embedding is no larger than its model.
-PARAMETER_BYTES = {"float32": 2.1, "float16": 2.1, "int8": 3.2, "int4": 3.2}
+# have scales. A draft head with its own embedding is no larger than its model; a graph for GPUs has one of its own.
+PARAMETER_BYTES = {"float32": 2.1, "float16": 2.1, "gpu": 4.2, "int8": 3.2, "int4": 3.2}
 _DRAFT_HEAD_BYTES = 3.2
 _OTHER_FILES = 16 << 20  # tokenizer, manifest, and whatever else wants the disk meanwhile
 # In memory at once, measured on 26.7 million parameters (22 and 300 MB): torch's model, the graph twice, and the session that is

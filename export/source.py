@@ -15,7 +15,8 @@ from engine.errors import LacunaError, ModelError
 from engine.manifest import MANIFEST, checked_file, load_manifest, sha256_of
 from engine.sequence import SpecialIds
 from engine.text import Text
-from export.draft_head import DRAFT_HEAD, DraftHead, load_draft_head
+from export.draft_head import DRAFT_HEAD, load_draft_head
+from export.draft_head_model import DraftHead
 from export.holes import LARGEST_SURPLUS
 from export.model import AsArm, ModelConfig
 from export.torch_twin import load_twin

@@ -1,4 +1,4 @@
-"""The torch model with an exported graph's own weights, to compare runtimes on equal arithmetic."""
+"""Torch's models with an exported graph's own weights, to compare runtimes on equal arithmetic and to export them anew."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from onnx import numpy_helper
 
 from engine.errors import ModelError
 from engine.manifest import Manifest
+from export.draft_head_model import DraftHead
 from export.model import AsArm, ModelConfig
+from export.quantise import from_blocks
 
 
 def load_twin(graph_file: Path, manifest: Manifest) -> AsArm:
@@ -41,3 +43,21 @@ def load_twin(graph_file: Path, manifest: Manifest) -> AsArm:
         raise ModelError(f"{graph_file} holds no weight {wrong[0]} of the shape that its manifest promises; export the model again")
     model.load_state_dict({name: torch.tensor(np.ascontiguousarray(array, dtype=np.float32)) for name, array in found.items()})
     return model
+
+
+def load_draft_twin(graph: bytes, config: ModelConfig) -> DraftHead:
+    """Rebuild the draft head from its graph in 8 bits. Raises ModelError when the graph has another layout."""
+    kept = {
+        entry.name.removesuffix(".half"): numpy_helper.to_array(entry) for entry in onnx.load_model_from_string(graph).graph.initializer
+    }
+    head = DraftHead(config).eval()
+    weights: dict[str, torch.Tensor] = {}
+    for name, parameter in head.named_parameters():
+        weight = kept.get(f"draft_head.{name}")
+        if weight is None and f"draft_head.{name}.blocks" in kept:
+            weight = from_blocks(kept[f"draft_head.{name}.blocks"], kept[f"draft_head.{name}.scales"])[:, : parameter.shape[1]]
+        if weight is None or weight.shape != parameter.shape:
+            raise ModelError(f"the draft head's graph holds no weight {name} of the shape that the model has; export the model again")
+        weights[name] = torch.tensor(weight, dtype=torch.float32)
+    head.load_state_dict(weights)
+    return head

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from export.contexts import WHOLE, ContextMix, fetch
 from export.corpus import Split
 from export.examples import IGNORED, Batch, Budget, Prompting, encode, pack
 from export.holes import DEFAULT_MIX, HoledText, HoleMix, draw_budget, make_holes
+from export.losses import draft_rows, row_losses
 from export.model import AsArm
 
 FloatArray = NDArray[np.float64]
@@ -63,7 +64,7 @@ class Losses:
         return f"{self.hole_bits_per_byte:.3f} bits/byte in holes, {self.hole_nats_per_token:.3f} nats/token"
 
 
-def draw_passages(split: Split, rows: int, count: int, seed: int, mix: HoleMix = DEFAULT_MIX) -> Passages:
+def draw_passages(split: Split, rows: int, count: int, seed: int, mix: HoleMix = DEFAULT_MIX, context: ContextMix = WHOLE) -> Passages:
     """`count` passages for lines of `rows` rows, of places and holes drawn by `seed`."""
     rng = random.Random(f"validation/{seed}")
     ends = np.cumsum(split.sizes)
@@ -72,9 +73,14 @@ def draw_passages(split: Split, rows: int, count: int, seed: int, mix: HoleMix =
     for _ in range(count):
         text = split[int(np.searchsorted(ends, rng.randrange(int(ends[-1])), side="right"))].text
         start = rng.randint(0, max(0, len(text) - length))
-        end = min(len(text), start + length)
-        texts.append(make_holes(text[start:end], rng, mix=mix))
-        at_start.append(start == 0)
+        above, begins = "", start == 0
+        if start > 0 and context.cut > 0 and rng.random() < context.cut:
+            start = text.rfind("\n", 0, start) + 1
+            above, begins = fetch(text, start, length, rng)
+        end = min(len(text), start + length - len(above))
+        holed = make_holes(text[start:end], rng, mix=mix)
+        texts.append(replace(holed, pieces=(above + holed.pieces[0], *holed.pieces[1:])))
+        at_start.append(begins)
         at_end.append(end == len(text))
     return Passages(tuple(texts), tuple(at_start), tuple(at_end))
 
@@ -91,38 +97,6 @@ def encode_passages(
         example = encode(holed, tokenizer, rng, at_start=start, at_end=end, budget=budget, prompting=prompting)
         lines.append(pack([example], rows))
     return lines
-
-
-def visibility(batch: Batch) -> Tensor:
-    """Which rows each row sees, bool `[B, T, T]`."""
-    index = torch.arange(batch.ids.shape[-1], device=batch.ids.device)
-    return (index >= batch.first[..., None]) & (index <= batch.reach[..., None])
-
-
-def draft_rows(batch: Batch, furthest: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Sources, target positions and labels of draft rows, each `[B, T / 4]`: asked 2 to `furthest` rows ahead in sigma.
-
-    Labels are `IGNORED` where the row ahead is padding or of another example, or where the source asks for nothing itself.
-    """
-    lines, rows = batch.ids.shape
-    sources = torch.randint(0, rows - furthest, (lines, rows // 4), generator=generator)
-    ahead = sources + torch.randint(2, furthest + 1, sources.shape, generator=generator)
-    allowed = (batch.first.gather(1, ahead) == batch.first.gather(1, sources)) & (batch.labels.gather(1, sources) != IGNORED)
-    return sources, batch.positions.gather(1, ahead), batch.ids.gather(1, ahead).masked_fill(~allowed, IGNORED)
-
-
-def row_losses(model: AsArm, batch: Batch, drafts: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Nats of each row's label `[B, T]` and of each draft row's `[B, A]`; 0 where there is none."""
-    sources, targets, labels = drafts
-    with torch.autocast(batch.ids.device.type, torch.bfloat16):
-        states, ahead = model.train_states(batch.ids, batch.positions, batch.targets, visibility(batch), sources, targets)
-        logits, draft_logits = model.logits(states), model.logits(ahead)
-    return cross_entropy(logits, batch.labels), cross_entropy(draft_logits, labels)
-
-
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    losses = F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="none")
-    return losses.view(labels.shape)
 
 
 def measure(model: AsArm, lines: Sequence[Batch], furthest: int, at_once: int = 16) -> Bits:

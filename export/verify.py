@@ -17,10 +17,12 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
+from engine.device_draft_head import DeviceDraftHead
+from engine.device_model import DeviceModel
 from engine.errors import LacunaError, ModelError
 from engine.local import LocalInfiller
-from engine.manifest import MANIFEST, Manifest, checked_file, load_manifest
-from engine.model import Rows
+from engine.manifest import MANIFEST, FileEntry, Manifest, checked_file, load_manifest
+from engine.model import DraftHead, Model, Rows
 from engine.onnx_draft_head import load_draft_head
 from engine.onnx_model import OnnxModel
 from engine.options import FillOptions
@@ -31,9 +33,10 @@ from engine.sentencepiece_text import SentencePieceText
 from engine.sequence import NO_MARK, IntArray, MaskedSequence, teacher_forced
 from engine.text import Text
 from export import xlnet
+from export.device_graph import device_graph
 from export.graph_file import write_graph
 from export.model import AsArm
-from export.onnx_graph import EXACT, TOLERANCE, graph_in, largest_difference
+from export.onnx_graph import DEVICE, EXACT, TOLERANCE, graph_in, largest_difference
 from export.source import Source, read_source
 from export.xlnet_config import is_hugging_face
 from export.xlnet_model import XlnetReference
@@ -82,6 +85,7 @@ class _Limits:
 
 
 _SAME = 1e-3  # nats: more than another order of the same sums makes of a log-probability
+_SAME_BYTES = "byte for byte the graph that the reference gives"
 _LIMITS = {
     "float32": _Limits(1e-3, 1e-4, 1e-6),
     "float16": _Limits(0.05, 0.01, 0.01),
@@ -115,9 +119,17 @@ def verify(folder: Path, reference: Path | None = None) -> list[Check]:
             if sound:
                 checks.add(f"{precision} {check.__name__}", check)
         if sound and precision == EXACT:
-            exact = graph.infiller.model
+            exact = graph.model
+    if manifest.device_graph is not None:
+        device = _DeviceGraph(folder, manifest, source, exact)
+        sound = whole and checks.add(f"{DEVICE} contract", device.contract)
+        for check in (device.cache, device.fill, device.density, device.numerics):
+            if sound:
+                checks.add(f"{DEVICE} {check.__name__}", check)
     if whole:
-        checks.add("draft head", lambda: _draft_head(folder, manifest))
+        checks.add("draft head", lambda: _draft_head(load_draft_head(folder, manifest), manifest))
+        if (entry := manifest.device_draft_head) is not None:
+            checks.add(f"{DEVICE} draft head", lambda: _draft_head(DeviceDraftHead(folder, entry, manifest, "cpu"), manifest))
     return checks
 
 
@@ -142,7 +154,8 @@ class _Checks(list[Check]):
 def _manifest(manifest: Manifest) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in manifest.made_with.get("versions", {}).items())
     told = f"made with {versions}" if versions else "it does not tell what it was made with"
-    return f"{manifest.name}, {manifest.parameters:,} parameters in {', '.join(manifest.graphs)}; {told}"
+    graphs = ", ".join([*manifest.graphs, *(["one for GPUs"] if manifest.device_graph else [])])
+    return f"{manifest.name}, {manifest.parameters:,} parameters in {graphs}; {told}"
 
 
 def _files(folder: Path, manifest: Manifest) -> str:
@@ -166,8 +179,7 @@ def _tokenizer(text: Text, manifest: Manifest) -> str:
     return f"{len(texts)} texts {back}, and none gives a special token"
 
 
-def _draft_head(folder: Path, manifest: Manifest) -> str:
-    head = load_draft_head(folder, manifest)
+def _draft_head(head: DraftHead | None, manifest: Manifest) -> str:
     if head is None:
         raise _NothingToCompare("the model has none")
     rng = np.random.default_rng(0)
@@ -178,8 +190,8 @@ def _draft_head(folder: Path, manifest: Manifest) -> str:
     return "a step gives states and logits of the right shapes, all finite"
 
 
-class _Graph:
-    """One precision's checks, each named after its method. `contract` comes first; it opens the graph."""
+class _Checked:
+    """One graph's checks, each named after its method. `contract` comes first; it opens the graph."""
 
     infiller: LocalInfiller
 
@@ -189,10 +201,9 @@ class _Graph:
         self.folder, self.manifest, self.precision, self.source, self.exact = folder, manifest, precision, source, exact
         self.limits = _LIMITS.get(precision, _LIMITS["int4"])
 
-    def contract(self) -> str:
-        """Ops, opset and weights' files; names, types and sizes of inputs and outputs."""
-        entry, manifest = self.manifest.graphs[self.precision], self.manifest
-        path = self.folder / entry.file
+    def _opsets(self, entry: FileEntry) -> dict[str, int]:
+        """A graph's opsets, once its ops, opset and weights' files are known to be what they may be."""
+        manifest, path = self.manifest, self.folder / entry.file
         onnx.checker.check_model(str(path))
         proto = onnx.load(str(path), load_external_data=False)
         opsets = {each.domain: each.version for each in proto.opset_import}
@@ -204,59 +215,7 @@ class _Graph:
         outside = {each.value for tensor in proto.graph.initializer for each in tensor.external_data if each.key == "location"} - named
         if outside:
             raise ModelError(f"{path} has weights in {', '.join(sorted(outside))}, which its manifest doesn't name")
-        self.infiller = LocalInfiller(self.folder, self.precision)
-        session, cache = self.infiller.model.session, [None, manifest.heads, None, manifest.head_size]
-        inputs = {each.name: each for each in session.get_inputs()}
-        outputs = {each.name: each for each in session.get_outputs()}
-        kind = inputs["past_0"].type
-        if kind not in ("tensor(float)", "tensor(float16)"):
-            raise ModelError(f"{path} has caches of {kind}, neither float32 nor float16")
-        wanted = {
-            **{name: ("tensor(int64)", [None] * 2) for name in ("content_ids", "content_positions", "slot_sources", "slot_targets")},
-            **{name: ("tensor(bool)", [None] * 3) for name in ("content_visibility", "slot_visibility")},
-            **({"past_positions": ("tensor(int64)", [None] * 2)} if self.infiller.model.takes_positions else {}),
-            **{name: (kind, cache) for name in (*self.infiller.model.past_names, *(name for name in outputs if name.startswith("new_")))},
-            "logits": ("tensor(float)", [None, None, manifest.vocabulary]),
-            "states": ("tensor(float)", [None, None, manifest.heads * manifest.head_size]),
-        }
-        for name, (type_, sizes) in wanted.items():
-            found = (inputs | outputs)[name]
-            # A size that is left open has a name, or none.
-            given = [size if isinstance(size, int) else None for size in found.shape]
-            if (found.type, given) != (type_, sizes):
-                raise ModelError(f"{path} has {name} as {found.type} of sizes {given}, not {type_} of sizes {sizes} (None: any)")
-        return f"opset {opsets['']}, {len(inputs)} inputs and {len(outputs)} outputs of the types and sizes that the manifest promises"
-
-    def passes(self) -> str:
-        """Passes of several sizes, random masks and tokens."""
-        manifest, session = self.manifest, self.infiller.model.session
-        rng, past_type, longest = np.random.default_rng(0), self.infiller.model.cache_type, manifest.longest_position
-        for batch, content, slots, past in _SHAPES:
-            sources = rng.integers(0, content, (batch, slots))
-            seen = rng.random((batch, content, past + content)) < 0.5
-            seen[:, np.arange(content), past + np.arange(content)] = True
-            asked = rng.random((batch, slots, past + content)) < 0.5
-            np.put_along_axis(asked, past + sources[..., None], True, axis=2)
-            shape = (batch, manifest.heads, past, manifest.head_size)
-            given = {
-                "content_ids": rng.integers(0, manifest.vocabulary, (batch, content)),
-                "content_positions": rng.integers(0, longest, (batch, content)),
-                "content_visibility": seen,
-                "slot_sources": sources,
-                "slot_targets": rng.integers(0, longest, (batch, slots)),
-                "slot_visibility": asked,
-                **({"past_positions": rng.integers(0, longest, (batch, past))} if self.infiller.model.takes_positions else {}),
-                **{name: rng.normal(size=shape).astype(past_type) for name in self.infiller.model.past_names},
-            }
-            logits, _, *new = session.run(None, given)
-            found = [list(each.shape) for each in (logits, *new)]
-            wanted = [[batch, slots, manifest.vocabulary], *[[batch, manifest.heads, content, manifest.head_size]] * len(new)]
-            if found != wanted:
-                wrong = next(pair for pair in zip(found, wanted, strict=True) if pair[0] != pair[1])
-                raise ModelError(f"a pass of {content} content and {slots} slot rows over {past} gives {wrong[0]}, not {wrong[1]}")
-            if not all(np.isfinite(each).all() for each in (logits, *new)):
-                raise ModelError(f"a pass of {content} content and {slots} slot rows over {past} gives numbers that are NaN or infinite")
-        return f"{len(_SHAPES)} passes of 1 to 30 rows over caches of 0 to 70 give outputs of the right shapes, all finite"
+        return opsets
 
     def cache(self) -> str:
         """Rows of text in pieces over a growing cache, beside one pass."""
@@ -287,46 +246,6 @@ class _Graph:
         chain = _chain(self.infiller.model, sequence, fill.tokens)
         return f"log-likelihood {once.sum():.4f} by one pass, {chain.sum():.4f} by the chain rule; {self._near(once, chain)}"
 
-    def numerics(self) -> str:
-        """Beside the weights' own arithmetic in torch, or beside the float32 graph."""
-        ids = self._rows()
-        if self.source is None and self.exact is None:
-            raise _NothingToCompare("no weights to compare with; --reference RUN names the run, or the float32 model folder, that has them")
-        if self.source is None:
-            assert self.exact is not None
-            return f"beside the {EXACT} graph {self._agreement(_logprobs(self.exact, ids, [len(ids)]), ids)}"
-        config, named = (self.source.model.config, self.source.name) if isinstance(self.source, Source) else (self.source.config, "XLNet")
-        for name in ("vocabulary", "layers", "heads", "head_size"):
-            ours, theirs = getattr(self.manifest, name), getattr(config, name)
-            if ours != theirs:
-                raise ModelError(f"the reference {named} is another model, of {name} {theirs} and not {ours}")
-        if isinstance(self.source, XlnetReference):
-            apart = xlnet.largest_difference(self.infiller.model.path, self.source, self.manifest.window)
-            return f"logits differ from torch's by at most {apart:.1e} in random passes"
-        if self.precision == EXACT:
-            difference = largest_difference(self.infiller.model.path, self.source.model, self.manifest.longest_position)
-            if not difference.tolerable:
-                raise ModelError(f"logits differ from torch's by up to {difference.logits:.2g} (at most {TOLERANCE:g}) in random passes")
-            found = f"logits differ from torch's by at most {difference.logits:.1e} in random passes"
-        else:
-            found = f"beside torch {self._agreement(_torch_logprobs(self.source.model, ids, self.infiller.model.never), ids)}"
-        return f"{found}; {self._made_anew(self.source.model, ids)}"
-
-    def _made_anew(self, model: AsArm, ids: IntArray) -> str:
-        """Beside the same precision's graph made from the reference here: what rounding hides from a comparison with torch shows."""
-        entry = self.manifest.graphs[self.precision]
-        with tempfile.TemporaryDirectory() as folder:
-            made = write_graph(graph_in(self.precision, model), Path(folder) / entry.file)
-            if made == entry:
-                return "byte for byte the graph that the reference gives"
-            alone = replace(self.manifest, graphs={self.precision: made}, draft_head=None)
-            theirs = _logprobs(OnnxModel(Path(folder), alone, threads=1), ids, [len(ids)])
-        ours, asked = _logprobs(self.infiller.model, ids, [len(ids)]), (np.arange(len(ids) - 1), ids[1:])
-        apart = float(np.abs(ours[asked] - theirs[asked]).max())
-        if not apart <= _SAME:
-            raise ModelError(f"log-probabilities differ by up to {apart:.1e} nats from the {self.precision} graph that the reference gives")
-        return f"other bytes than the graph that the reference gives here, but log-probabilities differ by at most {apart:.1e} nats"
-
     def _rows(self) -> IntArray:
         """Rows of this module's own text, `[R]`."""
         tokens = self.infiller.text.encode(Path(__file__).read_text(encoding="utf-8"))
@@ -342,6 +261,15 @@ class _Graph:
             raise ModelError(f"{found}, where {self.limits.mean:g} and {self.limits.largest:g} are allowed")
         return found
 
+    def _beside_made(self, made: Model, ids: IntArray) -> str:
+        """Beside a model of the same graph, but for what other versions make of it. Raises ModelError where they are too far apart."""
+        ours, theirs = (_logprobs(model, ids, [len(ids)]) for model in (self.infiller.model, made))
+        asked = (np.arange(len(ids) - 1), ids[1:])
+        apart = float(np.abs(ours[asked] - theirs[asked]).max())
+        if not apart <= _SAME:
+            raise ModelError(f"log-probabilities differ by up to {apart:.1e} nats from the {self.precision} graph that the reference gives")
+        return f"other bytes than the graph that the reference gives here, but log-probabilities differ by at most {apart:.1e} nats"
+
     def _agreement(self, exact: FloatArray, ids: IntArray) -> str:
         """Own log-probabilities of the rows' successors beside exact ones `[R, V]`. Raises ModelError where they are too far apart."""
         ours = _logprobs(self.infiller.model, ids, [len(ids)])
@@ -354,7 +282,140 @@ class _Graph:
         return found
 
 
-def _logprobs(model: OnnxModel, ids: IntArray, ends: Sequence[int]) -> FloatArray:
+class _Graph(_Checked):
+    """Those of one precision."""
+
+    model: OnnxModel
+
+    def contract(self) -> str:
+        """Ops, opset and weights' files; names, types and sizes of inputs and outputs."""
+        entry, manifest = self.manifest.graphs[self.precision], self.manifest
+        path, opsets = self.folder / entry.file, self._opsets(entry)
+        self.infiller = LocalInfiller(self.folder, self.precision)
+        assert isinstance(self.infiller.model, OnnxModel)
+        self.model = self.infiller.model
+        session, cache = self.model.session, [None, manifest.heads, None, manifest.head_size]
+        inputs = {each.name: each for each in session.get_inputs()}
+        outputs = {each.name: each for each in session.get_outputs()}
+        kind = inputs["past_0"].type
+        if kind not in ("tensor(float)", "tensor(float16)"):
+            raise ModelError(f"{path} has caches of {kind}, neither float32 nor float16")
+        wanted = {
+            **{name: ("tensor(int64)", [None] * 2) for name in ("content_ids", "content_positions", "slot_sources", "slot_targets")},
+            **{name: ("tensor(bool)", [None] * 3) for name in ("content_visibility", "slot_visibility")},
+            **({"past_positions": ("tensor(int64)", [None] * 2)} if self.model.takes_positions else {}),
+            **{name: (kind, cache) for name in (*self.model.past_names, *(name for name in outputs if name.startswith("new_")))},
+            "logits": ("tensor(float)", [None, None, manifest.vocabulary]),
+            "states": ("tensor(float)", [None, None, manifest.heads * manifest.head_size]),
+        }
+        for name, (type_, sizes) in wanted.items():
+            found = (inputs | outputs)[name]
+            # A size that is left open has a name, or none.
+            given = [size if isinstance(size, int) else None for size in found.shape]
+            if (found.type, given) != (type_, sizes):
+                raise ModelError(f"{path} has {name} as {found.type} of sizes {given}, not {type_} of sizes {sizes} (None: any)")
+        return f"opset {opsets['']}, {len(inputs)} inputs and {len(outputs)} outputs of the types and sizes that the manifest promises"
+
+    def passes(self) -> str:
+        """Passes of several sizes, random masks and tokens."""
+        manifest, session = self.manifest, self.model.session
+        rng, past_type, longest = np.random.default_rng(0), self.model.cache_type, manifest.longest_position
+        for batch, content, slots, past in _SHAPES:
+            sources = rng.integers(0, content, (batch, slots))
+            seen = rng.random((batch, content, past + content)) < 0.5
+            seen[:, np.arange(content), past + np.arange(content)] = True
+            asked = rng.random((batch, slots, past + content)) < 0.5
+            np.put_along_axis(asked, past + sources[..., None], True, axis=2)
+            shape = (batch, manifest.heads, past, manifest.head_size)
+            given = {
+                "content_ids": rng.integers(0, manifest.vocabulary, (batch, content)),
+                "content_positions": rng.integers(0, longest, (batch, content)),
+                "content_visibility": seen,
+                "slot_sources": sources,
+                "slot_targets": rng.integers(0, longest, (batch, slots)),
+                "slot_visibility": asked,
+                **({"past_positions": rng.integers(0, longest, (batch, past))} if self.model.takes_positions else {}),
+                **{name: rng.normal(size=shape).astype(past_type) for name in self.model.past_names},
+            }
+            logits, _, *new = session.run(None, given)
+            found = [list(each.shape) for each in (logits, *new)]
+            wanted = [[batch, slots, manifest.vocabulary], *[[batch, manifest.heads, content, manifest.head_size]] * len(new)]
+            if found != wanted:
+                wrong = next(pair for pair in zip(found, wanted, strict=True) if pair[0] != pair[1])
+                raise ModelError(f"a pass of {content} content and {slots} slot rows over {past} gives {wrong[0]}, not {wrong[1]}")
+            if not all(np.isfinite(each).all() for each in (logits, *new)):
+                raise ModelError(f"a pass of {content} content and {slots} slot rows over {past} gives numbers that are NaN or infinite")
+        return f"{len(_SHAPES)} passes of 1 to 30 rows over caches of 0 to 70 give outputs of the right shapes, all finite"
+
+    def numerics(self) -> str:
+        """Beside the weights' own arithmetic in torch, or beside the float32 graph."""
+        ids = self._rows()
+        if self.source is None and self.exact is None:
+            raise _NothingToCompare("no weights to compare with; --reference RUN names the run, or the float32 model folder, that has them")
+        if self.source is None:
+            assert self.exact is not None
+            return f"beside the {EXACT} graph {self._agreement(_logprobs(self.exact, ids, [len(ids)]), ids)}"
+        config, named = (self.source.model.config, self.source.name) if isinstance(self.source, Source) else (self.source.config, "XLNet")
+        for name in ("vocabulary", "layers", "heads", "head_size"):
+            ours, theirs = getattr(self.manifest, name), getattr(config, name)
+            if ours != theirs:
+                raise ModelError(f"the reference {named} is another model, of {name} {theirs} and not {ours}")
+        if isinstance(self.source, XlnetReference):
+            apart = xlnet.largest_difference(self.model.path, self.source, self.manifest.window)
+            return f"logits differ from torch's by at most {apart:.1e} in random passes"
+        if self.precision == EXACT:
+            difference = largest_difference(self.model.path, self.source.model, self.manifest.longest_position)
+            if not difference.tolerable:
+                raise ModelError(f"logits differ from torch's by up to {difference.logits:.2g} (at most {TOLERANCE:g}) in random passes")
+            found = f"logits differ from torch's by at most {difference.logits:.1e} in random passes"
+        else:
+            found = f"beside torch {self._agreement(_torch_logprobs(self.source.model, ids, self.model.never), ids)}"
+        return f"{found}; {self._made_anew(self.source.model, ids)}"
+
+    def _made_anew(self, model: AsArm, ids: IntArray) -> str:
+        """Beside the same precision's graph made from the reference here: what rounding hides from a comparison with torch shows."""
+        entry = self.manifest.graphs[self.precision]
+        with tempfile.TemporaryDirectory() as folder:
+            made = write_graph(graph_in(self.precision, model), Path(folder) / entry.file)
+            alone = replace(self.manifest, graphs={self.precision: made}, draft_head=None)
+            return _SAME_BYTES if made == entry else self._beside_made(OnnxModel(Path(folder), alone, threads=1), ids)
+
+
+class _DeviceGraph(_Checked):
+    """Those of the graph for GPUs, run on the CPU."""
+
+    def __init__(self, folder: Path, manifest: Manifest, source: Source | XlnetReference | None, exact: OnnxModel | None) -> None:
+        super().__init__(folder, manifest, "float16", source, exact)
+
+    def contract(self) -> str:
+        """Ops, opset and weights' files; names and sizes of inputs and outputs."""
+        assert self.manifest.device_graph is not None
+        opsets = self._opsets(self.manifest.device_graph)
+        self.infiller = LocalInfiller(self.folder)
+        self.infiller.model = DeviceModel(self.folder, self.manifest, "cpu")
+        return f"opset {opsets['']}, caches of {self.infiller.model.cache_type}, inputs and outputs as Lacuna's graphs for GPUs have them"
+
+    def numerics(self) -> str:
+        """Beside the weights' own arithmetic in torch, or beside the float32 graph."""
+        ids = self._rows()
+        if isinstance(self.source, Source):
+            never = self.infiller.model.never
+            found = f"beside torch {self._agreement(_torch_logprobs(self.source.model, ids, never), ids)}"
+            return f"{found}; {self._made_anew(self.source, ids)}"
+        if self.exact is None:
+            raise _NothingToCompare("no weights to compare with; --reference RUN names the run, or the float32 model folder, that has them")
+        return f"beside the {EXACT} graph {self._agreement(_logprobs(self.exact, ids, [len(ids)]), ids)}"
+
+    def _made_anew(self, source: Source, ids: IntArray) -> str:
+        entry = self.manifest.device_graph
+        assert entry is not None
+        with tempfile.TemporaryDirectory() as folder:
+            made = write_graph(device_graph(source.model, source.longest_position), Path(folder) / entry.file)
+            alone = replace(self.manifest, device_graph=made, draft_head=None, device_draft_head=None)
+            return _SAME_BYTES if made == entry else self._beside_made(DeviceModel(Path(folder), alone, "cpu"), ids)
+
+
+def _logprobs(model: Model, ids: IntArray, ends: Sequence[int]) -> FloatArray:
     """Log-probabilities `[R, V]` of every row's successor, rows `[R]` from left to right, by passes that end before rows `ends`."""
     state, found, start = model.open(), [], 0
     for end in ends:
@@ -376,7 +437,7 @@ def _torch_logprobs(model: AsArm, ids: IntArray, never: Sequence[int]) -> FloatA
     return log_softmax(logits)
 
 
-def _chain(model: OnnxModel, sequence: MaskedSequence, tokens: Sequence[int]) -> FloatArray:
+def _chain(model: Model, sequence: MaskedSequence, tokens: Sequence[int]) -> FloatArray:
     """Log-probability `[N]` of each token of one hole given the prompt and the tokens before it, a pass each."""
     ids, positions = teacher_forced(sequence, [tokens])
     state, found, start = model.open(), [], 0

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from engine.devices import DEVICES
 from engine.options import METHODS, FillOptions
 from lsp_server.holes import MARKER
 from lsp_server.setting_kinds import Choice, Folder, Kind, Number, Switch, UnfitValue, WholeNumber, Word, shown
@@ -45,6 +46,9 @@ class Settings:
     max_tokens: int | None = _setting(None, WholeNumber(1, 4096), "The most tokens that one hole may get.", unset="by the kind of hole")
     model: Path | None = _setting(  # noqa: RUF009  # as the others it is a field, which the rule doesn't see
         None, Folder(), "The folder of the model.", unset="the model that comes with Lacuna", in_workspace=False
+    )
+    device: str = _setting(
+        "auto", Choice(DEVICES), "What the model runs on: 'auto' is an NVIDIA card where that can be used, and else the CPU."
     )
     seed: int | None = _setting(
         None, WholeNumber(0, 2**63 - 1), "Makes the same request draw the same fills.", unset="drawn anew each time"
@@ -86,13 +90,14 @@ class Setting:
     in_workspace: bool
 
 
-def _camel_case(name: str) -> str:
+def camel_case(name: str) -> str:
+    """The name that goes over the wire for a field's."""
     return re.sub(r"_(\w)", lambda match: match[1].upper(), name)
 
 
 SCHEMA: Mapping[str, Setting] = {
     setting.name: setting
-    for setting in (Setting(_camel_case(row.name), row.name, default=row.default, **row.metadata) for row in fields(Settings))
+    for setting in (Setting(camel_case(row.name), row.name, default=row.default, **row.metadata) for row in fields(Settings))
 }
 
 

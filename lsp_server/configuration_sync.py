@@ -16,6 +16,7 @@ from pygls.uris import to_fs_path
 from lsp_server.client_abilities import ClientAbilities
 from lsp_server.client_process import exit_with_client
 from lsp_server.configuration import Layer, Layers, read_layer
+from lsp_server.device_news import DeviceNews
 from lsp_server.language_server import LacunaServer
 from lsp_server.log import log_to_editor
 from lsp_server.model_loading import ModelLoading
@@ -29,7 +30,13 @@ def initialize(ls: LacunaServer, params: types.InitializeParams) -> None:
     """Note what the client can do and wants. The model is not touched: `initialize` must answer at once."""
     ls.abilities = ClientAbilities.of(params.capabilities)
     ls.inference.on_load = ModelLoading(ls).follow
-    ls.inference.on_change = ls.show_status
+    news = DeviceNews(ls)
+
+    def on_change() -> None:
+        ls.show_status()
+        news.look()
+
+    ls.inference.on_change = on_change
     _adopt(ls, "initialization", params.initialization_options)
     read_project(ls)
 
@@ -118,7 +125,7 @@ def _apply(ls: LacunaServer, layers: Layers) -> None:
     ls.layers, ls.settings = layers, layers.settings
     log_to_editor(ls.editor_log, ls.settings.log_level)
     ls.inference.idle_seconds = 60 * ls.settings.unload_after_minutes
-    if ls.inference.folder != ls.settings.model:
-        ls.inference.folder = ls.settings.model
+    if (ls.inference.folder, ls.inference.device) != (ls.settings.model, ls.settings.device):
+        ls.inference.folder, ls.inference.device = ls.settings.model, ls.settings.device
         ls.inference.renew()
     renew_all_hints(ls)

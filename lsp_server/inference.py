@@ -2,7 +2,8 @@
 
 pygls reads stdin through its own thread pool: a model run there would keep `$/cancelRequest` from being read. So every pass is
 made in a single thread of our own, and a job looks between two passes whether it should stop. A model is loaded and tried
-in a second thread, so that the one in use goes on serving; the two change places between two jobs.
+in a second thread, so that the one in use goes on serving; the two threads change places, with their models, between two jobs. For a
+model is run by the thread that loaded it: what CUDA makes ready for a model, it makes ready for a thread.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import enum
 import gc
 import logging
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -27,7 +30,7 @@ from lsp_server.self_check import self_check
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Load = Callable[[Path | None], Infiller]
+Load = Callable[[Path | None, str], Infiller]
 State = Literal["idle", "loading", "ready", "working", "unloaded", "failed"]
 
 
@@ -70,17 +73,21 @@ class Job:
             raise Cancelled
 
 
-def load_local_model(folder: Path | None) -> Infiller:
-    """Load the model in `folder` (None: the default one) into this process, and try it. Raises ModelError."""
+def load_local_model(folder: Path | None, device: str) -> Infiller:
+    """Load the model in `folder` (None: the default one) into this process, onto one of DEVICES, and try it. Raises ModelError."""
     # Imported here and not above: onnxruntime takes longer to import than `initialize` may take to answer.
     from engine.local import load_infiller
 
-    infiller = load_infiller(folder)
+    infiller = load_infiller(folder, device=device)
     self_check(infiller)
     return infiller
 
 
-def _retrieve(loading: asyncio.Task[Infiller]) -> None:
+class _Moved(Exception):
+    """Raised in a thread whose model is in use no more."""
+
+
+def _retrieve(loading: asyncio.Future[Infiller]) -> None:
     """Look at what became of a load, lest asyncio complain that nobody did."""
     if not loading.cancelled():
         loading.exception()
@@ -89,19 +96,23 @@ def _retrieve(loading: asyncio.Task[Infiller]) -> None:
 class Inference:
     """Loads the model and runs jobs on it, one after the other, in one thread. Its methods belong to the event loop's thread.
 
-    `folder` is the model to load, None the default one. Nothing is loaded before `load`, `wake` or the first job. `on_load` is called
-    with the task of each load that begins, `on_change` where `state` may have changed.
+    `folder` is the model to load, None the default one, and `device` the one of DEVICES that it is to run on. Nothing is loaded before
+    `load`, `wake` or the first job. `on_load` is called with the task of each load that begins, `on_change` where `state`, or what the
+    model runs on, may have changed.
     """
 
     def __init__(self, load: Load = load_local_model) -> None:
         self.folder: Path | None = None
+        self.device = "auto"
         self._idle_seconds = 0.0
         self.on_load: Callable[[asyncio.Task[Infiller]], None] = lambda loading: None
         self.on_change: Callable[[], None] = lambda: None
         self._load = load
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lacuna-inference")
-        self._loader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lacuna-loader")
         self._infiller: Infiller | None = None
+        self._thread: ThreadPoolExecutor | None = None  # that of the model in use
+        # That one, and those that load. A thread ends by itself once its work is done and nothing refers to its executor.
+        self._threads: weakref.WeakSet[ThreadPoolExecutor] = weakref.WeakSet()
+        self._last_load: asyncio.Future[Infiller] | None = None
         self._loading: asyncio.Task[Infiller] | None = None
         self._failure: LacunaError | None = None
         self._was_unloaded = False
@@ -155,30 +166,40 @@ class Inference:
             self.load()
 
     def renew(self) -> None:
-        """Load anew what `folder` names, where anything was loaded or tried so far."""
+        """Load anew what `folder` and `device` name, where anything was loaded or tried so far."""
         if self.state not in ("idle", "unloaded"):
             self.load()
 
     def load(self) -> asyncio.Task[Infiller]:
-        """Start loading the model in `folder`. Jobs run on it once it is loaded: until then on the one in use, if any, else they wait.
+        """Start loading the model in `folder`, onto `device`. Jobs run on it once it is loaded: until then on the one in use, or they wait.
 
         The task raises LacunaError when the model can't be used. The one in use then stays; without one every job raises the same. It
         is cancelled where another load begins before it is done.
         """
         if self._loading is not None:
             self._loading.cancel()
-        loading = self._loading = asyncio.create_task(self._replace(self.folder))
+        loading = self._loading = asyncio.create_task(self._replace(self.folder, self.device))
         loading.add_done_callback(_retrieve)
         self.on_load(loading)
         self.on_change()
         return loading
 
-    async def _replace(self, folder: Path | None) -> Infiller:
+    async def _replace(self, folder: Path | None, device: str) -> Infiller:
         me = asyncio.current_task()
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lacuna-inference")
+        self._threads.add(thread)
         try:
-            infiller = await asyncio.wrap_future(self._loader.submit(self._load_or_explain, folder))
-            # In the model's thread, and so between two jobs.
-            await asyncio.wrap_future(self._executor.submit(self._exchange, infiller))
+            if self._last_load is not None:
+                # A load that nobody waits for any more can't be stopped, but two at once would take the memory of both.
+                await asyncio.wait([self._last_load])
+            self._last_load = asyncio.wrap_future(thread.submit(self._load_or_explain, folder, device))
+            self._last_load.add_done_callback(_retrieve)
+            infiller = await asyncio.shield(self._last_load)
+            if self._thread is None:
+                self._exchange(infiller, thread)
+            else:
+                # In the thread of the model in use, and so between two jobs.
+                await asyncio.wrap_future(self._thread.submit(self._exchange, infiller, thread))
             self._failure = None
             return infiller
         except LacunaError as error:
@@ -187,12 +208,13 @@ class Inference:
         finally:
             if self._loading is me:
                 self._loading = None
+                self._last_load = None
             self._rest()
             self.on_change()
 
-    def _load_or_explain(self, folder: Path | None) -> Infiller:
+    def _load_or_explain(self, folder: Path | None, device: str) -> Infiller:
         try:
-            return self._load(folder)
+            return self._load(folder, device)
         except LacunaError:
             raise
         except Exception as error:
@@ -200,10 +222,10 @@ class Inference:
             log.exception("the model could not be loaded")
             raise ModelError(f"the model could not be loaded: {error}") from error
 
-    def _exchange(self, infiller: Infiller | None) -> None:
-        """Put another model, or none, in the place of the one in use, whose memory is given back."""
+    def _exchange(self, infiller: Infiller | None, thread: ThreadPoolExecutor | None) -> None:
+        """Put another model and its thread, or none, in the place of the one in use, whose memory is given back."""
         had = self._infiller is not None
-        self._infiller = infiller
+        self._infiller, self._thread = infiller, thread
         if had:
             gc.collect()
             give_back_memory()
@@ -237,16 +259,20 @@ class Inference:
                 request.count(progress)
             loop.call_soon_threadsafe(on_progress, progress)
 
-        def call() -> T:
+        def call(thread: ThreadPoolExecutor) -> T:
             job.check()
+            if thread is not self._thread:
+                raise _Moved
             assert self._infiller is not None  # unloaded only where there is no job
             return work(self._infiller, on_pass)
 
         self._jobs.append(job)
         self.on_change()
         try:
-            await self._wait_for_model()
-            return await asyncio.wrap_future(self._executor.submit(call))
+            while True:
+                thread = await self._thread_of_model()
+                with suppress(_Moved):
+                    return await asyncio.wrap_future(thread.submit(call, thread))
         except asyncio.CancelledError:
             job.stop()
             raise
@@ -257,8 +283,9 @@ class Inference:
             self._rest()
             self.on_change()
 
-    async def _wait_for_model(self) -> None:
-        while self._infiller is None:
+    async def _thread_of_model(self) -> ThreadPoolExecutor:
+        """That of the model in use, which is waited for. Raises LacunaError where there is none to wait for."""
+        while self._thread is None:
             if self._loading is None:
                 if self._failure is not None:
                     raise self._failure
@@ -266,6 +293,7 @@ class Inference:
             assert self._loading is not None
             # Unlike awaiting the task this cancels nothing but the wait.
             await asyncio.wait([self._loading])
+        return self._thread
 
     def _rest(self) -> None:
         """Count the idle time from now. A model that could not be loaded again stays."""
@@ -279,12 +307,12 @@ class Inference:
         if not self.busy:
             self._was_unloaded = True
             # Without a job the model's thread is at rest.
-            self._exchange(None)
+            self._exchange(None, None)
             self.on_change()
 
     def close(self) -> None:
         """Stop everything. The thread ends after the pass that it is in."""
         for job in self._jobs:
             job.stop()
-        for executor in (self._executor, self._loader):
-            executor.shutdown(wait=False, cancel_futures=True)
+        for thread in self._threads:
+            thread.shutdown(wait=False, cancel_futures=True)

@@ -114,7 +114,16 @@ class LacunaServer(LanguageServer):
         state, infiller = self.inference.state, self.inference.infiller
         if state == "failed":
             message = str(self.inference.failure)
-        status = Status(state, infiller.model_name if infiller else None, infiller.provider if infiller else None, message, request)
+        device = infiller.device if infiller else None
+        status = Status(
+            state,
+            model=infiller.model_name if infiller else None,
+            model_id=infiller.model_id if infiller else None,
+            device=device.name if device else None,
+            device_reason=device.sentence if device and device.is_news else None,
+            message=message,
+            request=request,
+        )
         if status != self._status:
             self._status = status
             self.protocol.notify(STATUS, status.as_json())

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.devices import DEVICES
 from engine.errors import LacunaError
 from lsp_server.configuration import LOG_LEVELS, Layer
 
@@ -36,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tcp", metavar="HOST:PORT", type=tcp_address, help="wait for one client at this address instead of stdio")
     parser.add_argument("--stdio", action="store_true", help="speak over stdin and stdout; the default, accepted because editors pass it")
     parser.add_argument("--model", metavar="DIR", type=Path, help="model folder, instead of the editor's setting or the bundled model")
+    parser.add_argument("--device", choices=DEVICES, help="what the model runs on, instead of the editor's setting")
     parser.add_argument(
         "--log-level", choices=LOG_LEVELS, help="what goes to stderr, instead of warnings, and to the editor, instead of its setting"
     )
@@ -58,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.freeze()
     gc.enable()
     configure_logging(arguments.log_level or "warning")
-    flags = {"model": arguments.model, "log_level": arguments.log_level}
+    flags = {"model": arguments.model, "device": arguments.device, "log_level": arguments.log_level}
     server = create_server(Layer("the command line", {name: value for name, value in flags.items() if value is not None}))
     try:
         if arguments.tcp:

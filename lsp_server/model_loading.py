@@ -8,6 +8,7 @@ import time
 from lsprotocol import types
 
 from engine.default_model import DEFAULT_MODEL
+from engine.devices import Kind
 from engine.infiller import Infiller
 from lsp_server.language_server import LacunaServer
 from lsp_server.progress import WorkDoneProgress
@@ -23,7 +24,7 @@ class ModelLoading:
     def __init__(self, ls: LacunaServer) -> None:
         self._ls = ls
         self._complaint: str | None = None
-        self._loaded: Fingerprint | None = None
+        self._loaded: tuple[Fingerprint, Kind] | None = None
 
     def follow(self, loading: asyncio.Task[Infiller]) -> None:
         """Watch the folder as it is now, and tell how the load goes. Another model in that folder is loaded too."""
@@ -46,13 +47,14 @@ class ModelLoading:
             return
         self._complaint = None
         infiller = loading.result()
-        is_another, self._loaded = self._loaded not in (None, files), files
+        loaded = (files, infiller.device.kind)
+        is_another, self._loaded = self._loaded not in (None, loaded), loaded
         if is_another:
-            # The likelihoods in them are the old model's, which may have been unloaded since.
+            # The likelihoods in them are the old model's, which may have been unloaded since, or another device's, which rounds otherwise.
             self._ls.recent_fills, self._ls.proposals = RecentFills(), ProposalCache()
             renew_all_hints(self._ls)
         milliseconds = 1000 * (time.monotonic() - started)
-        self._ls.note(f"the model {infiller.model_name} is ready ({infiller.provider}, {milliseconds:.0f} ms)")
+        self._ls.note(f"the model {infiller.model_name} is ready ({infiller.device.name}, {milliseconds:.0f} ms)")
 
     def _complain(self, complaint: str, kind: types.MessageType) -> None:
         if complaint != self._complaint:

@@ -19,7 +19,7 @@ from engine.sequence import BoolArray, IntArray, MaskedSequence
 PUBLISHED_WIDTH = 5  # k in the experiments of arXiv 2504.20456
 # Rows of a prompt that run at a time. A pass computes the scores that the mask hides with the others: of a prompt in one piece
 # half of them are wasted, and their memory grows with its square.
-_CHUNK = 256
+MOST_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,19 @@ class Decoder(Protocol):
     ) -> list[Draw]: ...
 
 
-def prefill(model: Model, sequence: MaskedSequence, width: int = 1, cache: PromptCache | None = None) -> Prefilled:
+def prefill(
+    model: Model, sequence: MaskedSequence, width: int = 1, cache: PromptCache | None = None, *, most_rows: int = MOST_ROWS
+) -> Prefilled:
     """Run the prompt, or what the cache lacks of it, as one pass that also asks for the first `width` slots, from the prompt's last row.
 
-    The published algorithm drafts from them; all others read the first alone.
+    The published algorithm drafts from them; all others read the first alone. A pass has `most_rows` rows at the most.
     """
     began = time.perf_counter()
     chain = SlotChain.of(sequence, model.eoh)
     window = chain.window(np.zeros(1, dtype=np.int64), width)
     state, known = (model.open(), 0) if cache is None else cache.start(model, sequence)
     last = len(sequence.ids) - 1
-    chunk = len(sequence.ids) if sequence.mutual else _CHUNK  # rows that see each other run in one pass
+    chunk = len(sequence.ids) if sequence.mutual else most_rows  # rows that see each other run in one pass
     for start in range(known, last + 1, chunk):
         end = min(start + chunk, last + 1)
         asked = window if end > last else window[:, :1]

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it. Returns the exit code; raises LacunaError for bad input."""
     source = read_source(arguments.file)
     holes, others = chosen_holes(source, arguments, settings_for(source, arguments)), other_files(source, arguments)
-    infiller = load_model(arguments.model)
+    infiller = load_model(arguments.model, "cpu")
     check_budget(arguments, infiller)
     passages = []
     for group in passage_groups(holes, infiller):

@@ -15,11 +15,11 @@ from lsp_server.buffer import Buffer
 from lsp_server.candidate import Candidate
 from lsp_server.cli.also import add_also_option, other_files
 from lsp_server.cli.holes import add_hole_options, check_budget, chosen_holes
-from lsp_server.cli.model import add_model_option, load_model
+from lsp_server.cli.model import add_device_option, add_model_option, at_work, load_model
 from lsp_server.cli.places import PLACES_HELP, range_of
 from lsp_server.cli.settings import SETTINGS_HELP, settings_for
 from lsp_server.cli.source import STANDARD_INPUT, read_source
-from lsp_server.cli.terminal import Style, harmless, progress
+from lsp_server.cli.terminal import Style, harmless
 from lsp_server.cli.write import write_file
 from lsp_server.configuration import Settings
 from lsp_server.edits import Range, apply_edits, ranges_after
@@ -38,7 +38,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="fill the holes of a file",
         description="Fill the holes of a file, all of them jointly, and show the likeliest suggestion first. Without --hole, every marker, "
         "such as ___, outside comments and strings is a hole.",
-        epilog=f"{PLACES_HELP} {SETTINGS_HELP}marker, maxTokens, alternatives, temperature, topP, seed and method. "
+        epilog=f"{PLACES_HELP} {SETTINGS_HELP}marker, maxTokens, alternatives, temperature, topP, seed, method and device. "
         "Exit codes: 0 filled; 1 no suggestion passed the checks; 2 bad input; 130 cancelled.",
     )
     parser.add_argument("file", metavar="FILE", help="a UTF-8 text; - is standard input, taken for Python")
@@ -50,6 +50,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--seed", metavar="S", type=_seed, help="the same seed gives the same suggestions (default: a fresh one)")
     parser.add_argument("--method", choices=METHODS, help=f"how tokens are drawn (default: {defaults.method})")
     add_model_option(parser)
+    add_device_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--write", action="store_true", help="write the likeliest suggestion into the file")
     parser.set_defaults(run=run)
@@ -64,9 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     options = settings.fill_options()
     # Here already, before a model is loaded in vain.
     holes, others = chosen_holes(source, arguments, settings), other_files(source, arguments)
-    infiller = load_model(arguments.model)
+    infiller = load_model(arguments.model, settings.device)
     check_budget(arguments, infiller)
-    with progress("filling") as on_pass:
+    with at_work(infiller, "filling") as on_pass:
         filling = fill_holes(source.buffer, source.tree, holes, infiller, options, on_pass, settings.marker, others=others)
     if arguments.json:
         print(json.dumps(_as_json(source.buffer, infiller, filling), indent=2))
@@ -85,6 +86,7 @@ def _as_json(buffer: Buffer, infiller: Infiller, filling: Filling) -> dict[str, 
     return {
         "model": infiller.model_name,
         "provider": infiller.provider,
+        "device": infiller.device.name,
         "elapsed_ms": round(filling.elapsed_ms, 3),
         "prefill_ms": round(filling.prefill_ms, 3),
         "prompt_rows": filling.prompt_rows,
@@ -113,7 +115,7 @@ def _as_json(buffer: Buffer, infiller: Infiller, filling: Filling) -> dict[str, 
 
 def _show(buffer: Buffer, infiller: Infiller, filling: Filling) -> None:
     style = Style(sys.stdout)
-    print(style.heading(f"{buffer.name}, filled by {infiller.model_name} ({infiller.provider})"))
+    print(style.heading(f"{buffer.name}, filled by {infiller.model_name} on the {infiller.device.name}"))
     if filling.candidates:
         print("\nbefore")
         before = filling.candidates[0]

@@ -13,11 +13,12 @@ from engine.infiller import Infiller
 from lsp_server.buffer import Buffer
 from lsp_server.cli.also import add_also_option, other_files
 from lsp_server.cli.heat import heat_map
-from lsp_server.cli.model import add_model_option, load_model
+from lsp_server.cli.model import add_device_option, add_model_option, at_work, load_model
 from lsp_server.cli.page import check_page_path, page, write_page
 from lsp_server.cli.places import PLACES_HELP, PlaceRange, place_range, range_of
+from lsp_server.cli.settings import SETTINGS_HELP, settings_for
 from lsp_server.cli.source import Source, read_source
-from lsp_server.cli.terminal import Style, harmless, progress
+from lsp_server.cli.terminal import Style, harmless
 from lsp_server.context import OtherFile
 from lsp_server.likelihood_text import surface
 from lsp_server.scoring import LARGEST_RANGE, RangeScore, ScoredToken, range_at, score_range
@@ -35,12 +36,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "surprise the model most. "
         "Without --range, of the whole file; an empty range means the syntax node at that place. With --heat or --html a surprise map "
         "instead: each token given what stands before it and after its paragraph, as in an editor's lacuna/surpriseMap.",
-        epilog=PLACES_HELP,
+        epilog=f"{PLACES_HELP} {SETTINGS_HELP}device.",
     )
     parser.add_argument("file", metavar="FILE", help="a UTF-8 text; - is standard input, taken for Python")
     parser.add_argument("--range", metavar="L:C-L:C", type=place_range, help="score this range alone")
     add_also_option(parser)
     add_model_option(parser)
+    add_device_option(parser)
     parser.add_argument("--heat", action="store_true", help="show the text with each token in the colour of its surprise")
     parser.add_argument("--html", metavar="PAGE", type=Path, help="write that as an HTML page, which needs nothing else")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -55,10 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.html is not None:
         check_page_path(arguments.html)
     others = other_files(source, arguments)
-    infiller = load_model(arguments.model)
+    infiller = load_model(arguments.model, settings_for(source, arguments).device)
     if mapped:
         return _map(source, start, end, infiller, others, arguments)
-    with progress("scoring") as on_pass:
+    with at_work(infiller, "scoring") as on_pass:
         score = score_range(source.buffer, source.tree, start, end, infiller, on_pass=on_pass, others=others)
     if arguments.json:
         print(json.dumps(_as_json(source.buffer, infiller, score), indent=2))
@@ -69,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _map(source: Source, start: int, end: int, infiller: Infiller, others: Sequence[OtherFile], arguments: argparse.Namespace) -> int:
     buffer = source.buffer
-    with progress("scoring") as on_pass:
+    with at_work(infiller, "scoring") as on_pass:
         found = surprise_map(buffer, source.tree, start, end, infiller, on_pass, others)
     if arguments.html is not None:
         write_page(arguments.html, page(buffer, found, f"{buffer.name} {range_of(buffer, start, end)}", infiller.model_name))
@@ -105,6 +107,7 @@ def _as_json(buffer: Buffer, infiller: Infiller, score: RangeScore | SurpriseMap
     return {
         "model": infiller.model_name,
         "provider": infiller.provider,
+        "device": infiller.device.name,
         "elapsed_ms": round(score.elapsed_ms, 3),
         "passes": score.passes,
         "range": range_of(buffer, score.start, score.end).as_json(),
@@ -134,7 +137,7 @@ def _show(buffer: Buffer, infiller: Infiller, score: RangeScore) -> None:
 
 def _show_heading(buffer: Buffer, infiller: Infiller, score: RangeScore | SurpriseMap, style: Style) -> None:
     place = range_of(buffer, score.start, score.end)
-    print(style.heading(f"{harmless(buffer.name)} {place}, by {infiller.model_name} ({infiller.provider})"))
+    print(style.heading(f"{harmless(buffer.name)} {place}, by {infiller.model_name} on the {infiller.device.name}"))
 
 
 def _show_least_expected(buffer: Buffer, tokens: Sequence[ScoredToken], style: Style) -> None:

@@ -39,6 +39,6 @@ def settings_for(source: Source, arguments: argparse.Namespace) -> Settings:
 
 
 def _given(arguments: argparse.Namespace) -> Mapping[str, object]:
-    options = ("marker", "temperature", "top_p", "alternatives", "method", "max_tokens", "seed")
+    options = ("marker", "temperature", "top_p", "alternatives", "method", "max_tokens", "seed", "device")
     values = {name: getattr(arguments, name, None) for name in options}
     return {name: value for name, value in values.items() if value is not None}

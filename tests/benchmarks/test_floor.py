@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.floor import Work, multiplying, reading, work_of
+from benchmarks.floor import multiplying, reading
+from benchmarks.pass_shape import Work, work_of
 from export.model import AsArm, ModelConfig, parameter_count
 
 SMALL = ModelConfig(vocabulary=300, width=32, layers=2, heads=2, hidden=48)

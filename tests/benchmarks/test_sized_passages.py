@@ -11,7 +11,7 @@ from engine.local import load_infiller
 
 @pytest.fixture(scope="module")
 def cutter() -> Cutter:
-    return Cutter(load_infiller())
+    return Cutter(load_infiller().text)
 
 
 @pytest.mark.parametrize("size", [Size(128), Size(500, holes=1, tokens=60), Size(512, holes=16), Size(2048, tokens=256)])

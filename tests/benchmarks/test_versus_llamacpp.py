@@ -28,7 +28,7 @@ def infiller() -> LocalInfiller:
 
 @pytest.fixture(scope="module")
 def passages(infiller: LocalInfiller) -> list[Passage]:
-    return Cutter(infiller).cut(Size(120, holes=3, tokens=5), 2, seed=0)
+    return Cutter(infiller.text).cut(Size(120, holes=3, tokens=5), 2, seed=0)
 
 
 @pytest.fixture(scope="module")

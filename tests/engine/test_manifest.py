@@ -90,6 +90,14 @@ def test_data_is_told_only_of_graphs_that_have_some(tmp_path: Path) -> None:
     assert [entry.file for entry in large.files] == ["tokenizer.json", "model.onnx", "model.onnx.data", "draft_head.onnx"]
 
 
+def test_graphs_for_gpus_are_told_where_there_are_some(tmp_path: Path) -> None:
+    assert load_manifest(written(tmp_path, valid())).device_graph is None
+    graphs = {name: {"file": f"{name}.onnx", "sha256": DIGEST} for name in ("device_graph", "device_draft_head")}
+    manifest = load_manifest(written(tmp_path, valid() | graphs))
+    assert json.loads(manifest.as_json()) == {**valid(), **LEFT_OUT, **graphs}
+    assert [entry.file for entry in manifest.files][-2:] == ["device_graph.onnx", "device_draft_head.onnx"]
+
+
 def test_what_a_model_lacks_may_be_left_out(tmp_path: Path) -> None:
     raw = {**valid(), "hole_lengths": "compared", "special_ids": dict.fromkeys(valid()["special_ids"]) | {"pad": 5}, "barred": [6, 7]}
     manifest = load_manifest(written(tmp_path, raw))
@@ -147,6 +155,7 @@ WRONG: list[tuple[str, object]] = [
     ("graphs", {"float32": {"file": "model.onnx", "sha256": DIGEST, "data": "model.onnx.data"}}),
     ("draft_head", {}),
     ("draft_head", {"file": "../draft_head.onnx", "sha256": DIGEST}),
+    *itertools.product(("device_graph", "device_draft_head"), [{}, "model.gpu.onnx", {"file": "../model.gpu.onnx", "sha256": DIGEST}]),
     ("window", 65),  # beyond the longest position
     ("tokenizer", None),
     ("tokenizer", {"file": "tokenizer.json"}),

@@ -58,6 +58,17 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it(top_p: float, kept: list[f
         assert probabilities[0, 2] == 0, "of two equally likely tokens the first is kept"
 
 
+@given(logit_rows, st.floats(0.001, 1, exclude_max=True))
+def test_top_p_keeps_what_sorting_all_tokens_keeps(logits: np.ndarray[tuple[int, int], np.dtype[np.float32]], top_p: float) -> None:
+    for row, kept in zip(Sampler().probabilities(logits), Sampler(1.0, top_p).probabilities(logits), strict=True):
+        expected, reached = np.zeros(len(row)), 0.0
+        for token in sorted(range(len(row)), key=lambda token: -row[token]):
+            if reached < top_p:
+                expected[token] = row[token]
+            reached += row[token]
+        np.testing.assert_allclose(kept, expected / expected.sum(), rtol=1e-12)
+
+
 def test_top_p_acts_on_the_tempered_distribution() -> None:
     logits = np.log(np.array([[0.6, 0.3, 0.1]]))
     assert (Sampler(1.0, 0.65).probabilities(logits) > 0).sum() == 2

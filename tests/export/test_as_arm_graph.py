@@ -13,21 +13,12 @@ import torch
 
 from export.as_arm_graph import to_onnx
 from export.graph_file import stored_as_half, write_graph
-from export.model import AsArm, ModelConfig
+from export.model import ModelConfig
 from export.onnx_graph import largest_difference
+from tests.export.graphs import random_model
 from tests.export.workshop import TINY
 
 UNTIED = ModelConfig(vocabulary=70, width=24, layers=1, heads=3, hidden=20, tied=False)
-
-
-def random_model(config: ModelConfig) -> AsArm:
-    """With norms of their own: those of a new model are all ones."""
-    torch.manual_seed(3)
-    model = AsArm(config).eval()
-    for name, weight in model.named_parameters():
-        if "norm" in name:
-            torch.nn.init.uniform_(weight, 0.5, 1.5)
-    return model
 
 
 @pytest.mark.parametrize("config", [TINY, UNTIED])

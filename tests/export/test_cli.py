@@ -12,7 +12,7 @@ from engine.manifest import load_manifest
 from export import cli
 from tests.export.workshop import source
 
-COMMANDS = ("corpus", "overlap", "train", "onnx", "verify", "evaluate", "holes", "recipes")
+COMMANDS = ("corpus", "overlap", "prepare", "train", "draft-head", "split", "join", "onnx", "verify", "evaluate", "holes", "recipes")
 
 
 @pytest.mark.parametrize("arguments", [[], *([command] for command in COMMANDS)])
@@ -30,6 +30,10 @@ def test_help_is_there(arguments: list[str], capsys: pytest.CaptureFixture[str])
         ["overlap", "NOWHERE", "BINARY"],
         ["train", "NOWHERE", "OUT", "--recipe", "tiny", "--tokens", "1k"],
         ["train", "NOWHERE", "OUT", "--recipe", "no-such-recipe", "--tokens", "1k"],
+        ["prepare", "NOWHERE", "OUT", "--recipe", "tiny"],
+        ["draft-head", "NOWHERE", "OUT", "--minutes", "1"],
+        ["split", "NOWHERE", "OUT"],
+        ["join", "NOWHERE", "OUT"],
         ["onnx", "NOWHERE", "OUT"],
         ["onnx", "NOWHERE", "OUT", "--corpus", "NOWHERE"],
         ["onnx", "NOWHERE", "OUT", "--precision", "auto", "int8"],
@@ -55,6 +59,8 @@ def test_bad_input_gets_one_sentence(arguments: list[str], tmp_path: Path, capsy
         ["nonsense"],
         ["train", "c", "r", "--recipe", "tiny", "--tokens", "0"],
         ["train", "c", "r", "--recipe", "tiny", "--tokens", "nan"],
+        ["train", "c", "r", "--recipe", "tiny", "--tokens", "1k", "--minutes", "1"],
+        ["train", "c", "r", "--recipe", "tiny"],
     ]
     + [["evaluate", "m", "c", "--windows", bad] for bad in ("0", "-1", "x")],
 )
@@ -75,6 +81,16 @@ def test_holes_are_shown_where_they_are(tmp_path: Path, capsys: pytest.CaptureFi
         shown = shown.replace(f"⟦{kind}: ", "")
     assert shown.replace("⟧", "") == source("box") + "\n"
     assert cli.main(["holes", str(file), "--seed", "4", "-n", "3"]) == 0
+
+
+def test_a_cut_context_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "box.py"
+    file.write_text("import os\n" + source("box"), encoding="utf-8")
+    assert cli.main(["holes", str(file), "--cut", "17", "--kind", "empty", "--seed", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.replace("⟦empty: ⟧", "") == ("class box:\n    def area(self):\n        return area_of_box(self.width, self.height)\n\n")
+    assert cli.main(["holes", str(file), "--cut", "99"]) == 2
+    assert "has 18 lines; name one of them with --cut" in capsys.readouterr().err
 
 
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

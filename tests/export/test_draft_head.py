@@ -16,8 +16,9 @@ from engine.local import load_infiller
 from engine.options import FillOptions
 from engine.passage import Passage
 from export import cli, draft_head, onnx_graph
-from export.draft_head import DRAFT_HEAD, DraftHead, load_draft_head, measure_agreement, train_draft_head
+from export.draft_head import DRAFT_HEAD, load_draft_head, measure_agreement, train_draft_head
 from export.draft_head_graph import draft_head_to_onnx
+from export.draft_head_model import DraftHead
 from export.examples import IGNORED, Batch
 from export.graph_file import stored_as_half
 from export.model import AsArm

@@ -14,10 +14,11 @@ from tokenizers import Tokenizer
 
 from engine.sequence import IntArray
 from export.corpus import load
-from export.examples import IGNORED, Example, Prompting, Windows, encode, pack
+from export.examples import IGNORED, Batch, Example, Prompting, Windows, encode, pack
 from export.holes import HoledText, HoleMix
+from export.losses import draft_rows
 from export.train import prepare_tokenizer
-from export.validation import draft_rows, visibility
+from export.visibility import visible_rows
 from export.vocabulary import SPECIAL_IDS
 from tests.export.workshop import RECIPE
 
@@ -30,6 +31,12 @@ def tokenizer(tiny_run: Path) -> Tokenizer:
 def example(rows: int, prompt: int, start: int, bidirectional: bool = False) -> Example:
     ids: IntArray = np.arange(start, start + rows)
     return Example(ids, ids + 1000, prompt, bidirectional)
+
+
+def sees_of(line: Batch) -> torch.Tensor:
+    sees = visible_rows(line.first[None], line.reach[None], len(line.ids))
+    assert isinstance(sees, torch.Tensor)
+    return sees[0, 0]
 
 
 def test_an_example_depends_on_seed_and_number_alone(tiny_corpus: Path, tokenizer: Tokenizer) -> None:
@@ -45,7 +52,7 @@ def test_an_example_depends_on_seed_and_number_alone(tiny_corpus: Path, tokenize
 
 def test_rows_see_their_own_example_up_to_themselves() -> None:
     line = pack([example(5, 3, 10), example(4, 2, 20)], 12)
-    sees = visibility(line)
+    sees = sees_of(line)
     for row in range(12):
         expected = {row} if row >= 9 else set(range(0 if row < 5 else 5, row + 1))
         assert set(torch.nonzero(sees[row]).flatten().tolist()) == expected
@@ -53,7 +60,7 @@ def test_rows_see_their_own_example_up_to_themselves() -> None:
 
 def test_rows_of_a_bidirectional_prompt_see_all_of_it_and_ask_for_nothing() -> None:
     line = pack([example(6, 4, 10, bidirectional=True)], 6)
-    sees = visibility(line)
+    sees = sees_of(line)
     for row in range(6):
         assert set(torch.nonzero(sees[row]).flatten().tolist()) == set(range(max(4, row + 1)))
     assert line.labels.tolist() == [IGNORED] * 3 + [14, 15, IGNORED]

@@ -40,7 +40,8 @@ def test_pieces_with_a_cache_equal_the_whole_sequence(model: AsArm, rows: tuple[
     ids, positions = rows
     ahead_sources = torch.arange(ROWS - 2).expand(2, -1)
     with torch.no_grad():
-        states, ahead = model.train_states(ids, positions, positions.roll(-1, 1), causal(2, 0, ROWS), ahead_sources, positions[:, 2:])
+        seen = causal(2, 0, ROWS)[:, None]
+        states, ahead = model.train_states(ids, positions, positions.roll(-1, 1), seen, ahead_sources, positions[:, 2:], seen[:, :, :-2])
         whole, drafts = model.logits(states), model.logits(ahead)
         caches = empty_caches(2)
         start = 0

@@ -13,6 +13,7 @@ import torch
 from engine.local import load_infiller
 from engine.manifest import MANIFEST, load_manifest, sha256_of
 from engine.model import Rows
+from engine.onnx_model import OnnxState
 from export import onnx_graph
 from export.as_arm_graph import to_onnx
 from export.graph_file import stored_as_half
@@ -122,7 +123,7 @@ def test_an_int8_graph_keeps_its_caches_in_half_and_goes_on_from_them(folder: Pa
         state.keep(np.array([30]))
         allowed = np.isfinite(whole[:, 30:])
         kept[name] = np.abs(state.run(asked(30, 40))[allowed] - whole[:, 30:][allowed])
-    assert states["int8"].caches[0].dtype == np.float16
+    assert isinstance(states["int8"], OnnxState) and states["int8"].caches[0].dtype == np.float16
     assert 2 * states["int8"].nbytes == states["float32"].nbytes
     assert kept["float32"].max() < 1e-4
     assert np.median(kept["int8"]) < 0.05

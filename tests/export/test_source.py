@@ -14,7 +14,8 @@ import torch
 from engine.errors import LacunaError
 from engine.local import load_infiller
 from export import cli, onnx_graph
-from export.draft_head import DRAFT_HEAD, DraftHead
+from export.draft_head import DRAFT_HEAD
+from export.draft_head_model import DraftHead
 from export.onnx_graph import export_model
 from export.source import read_source
 from export.train import CHECKPOINT, TOKENIZER, load_checkpoint

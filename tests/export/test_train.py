@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -18,8 +20,11 @@ import torch
 
 from engine.errors import LacunaError
 from export import train as training
+from export.corpus import load
+from export.examples import Windows
+from export.parallel import Team
 from export.plots import read_metrics
-from export.train import CHECKPOINT, METRICS, TOKENIZER, State, load_checkpoint, rate_at, train
+from export.train import CHECKPOINT, METRICS, TOKENIZER, MicroBatches, State, load_checkpoint, load_lines, rate_at, train
 from tests.export.workshop import RECIPE, rows
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +58,7 @@ def test_the_average_lags_behind_the_weights_and_both_are_kept(tiny_run: Path) -
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "plot_training", lambda metrics, out: None)
-    monkeypatch.setattr(training, "rate_at", lambda step, steps, recipe: 1.0)  # the parts have fewer steps to plan for
+    monkeypatch.setattr(training, "rate_at", lambda step, reached, recipe: 1.0)  # the parts have fewer steps to plan for
     train(tiny_corpus, tmp_path / "whole", RECIPE, rows(6))
     train(tiny_corpus, tmp_path / "parts", RECIPE, rows(3))
     train(tiny_corpus, tmp_path / "parts", RECIPE, rows(6))
@@ -87,13 +92,30 @@ def test_a_signal_stops_cleanly_and_the_run_goes_on_bit_for_bit(
     assert same_weights(whole["model"], parts["model"])
 
 
+def test_processes_make_the_lines_that_one_makes(tiny_corpus: Path, tiny_run: Path) -> None:
+    tokenizer = training.prepare_tokenizer(tiny_run, (), RECIPE.model.vocabulary)
+    windows = Windows(load(tiny_corpus, "train"), tokenizer, RECIPE.rows, RECIPE.seed)
+    cpu = torch.device("cpu")
+    numbers = MicroBatches(3, 4, 3, Team(0, 1, cpu))
+    taken = [list(itertools.islice(load_lines(windows, RECIPE.furthest, numbers, workers, cpu), 6)) for workers in (0, 2)]
+    for (batch, drafts), (other, others) in zip(*taken, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip((*batch, *drafts), (*other, *others), strict=True))
+    assert [len(batch.ids) for batch, _ in taken[0]] == [3, 1, 3, 1, 3, 1]
+    lines = [windows[index] for index in range(12, 15)]
+    assert all(torch.equal(part, torch.stack(parts)) for part, *parts in zip(taken[0][0][0], *lines, strict=True))
+
+
+def test_windows_sent_to_another_process_take_marks_for_text(tiny_corpus: Path, tiny_run: Path) -> None:
+    tokenizer = training.prepare_tokenizer(tiny_run, (), RECIPE.model.vocabulary)
+    sent = pickle.loads(pickle.dumps(Windows(load(tiny_corpus, "train"), tokenizer, RECIPE.rows, RECIPE.seed)))
+    assert sent.tokenizer.encode("a<eoh>b").ids == tokenizer.encode("a<eoh>b").ids
+
+
 def test_portions_add_up_to_the_whole_batch(tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Draft rows are drawn per portion: leave them out of the sum.
-    recipe = dataclasses.replace(RECIPE, ahead=0.0)
     gradients: list[torch.Tensor] = []
     monkeypatch.setattr(State, "update", lambda state, rate: _keep_gradient(state, gradients))
     for micro in (None, 3, 1):
-        train(tiny_corpus, tmp_path / f"run-{micro}", recipe, rows(1), micro=micro)
+        train(tiny_corpus, tmp_path / f"run-{micro}", RECIPE, rows(1), micro=micro)
     whole, *portioned = gradients
     for portions in portioned:
         assert float((portions - whole).norm()) < 0.02 * float(whole.norm())  # bfloat16 sums in another order
@@ -105,13 +127,12 @@ def _keep_gradient(state: State, kept: list[torch.Tensor]) -> None:
 
 
 def test_two_processes_under_torchrun_do_what_one_does(tiny_corpus: Path, tmp_path: Path) -> None:
-    recipe = dataclasses.replace(RECIPE, ahead=0.0)
-    train(tiny_corpus, tmp_path / "one", recipe, rows(3))
+    train(tiny_corpus, tmp_path / "one", RECIPE, rows(3))
     script = tmp_path / "script.py"
     script.write_text(
-        "import dataclasses, sys\nfrom pathlib import Path\nimport torch\nfrom export.train import train\n"
+        "import sys\nfrom pathlib import Path\nimport torch\nfrom export.train import train\n"
         "from tests.export.workshop import RECIPE, rows\ntorch.set_num_threads(1)\n"
-        "train(Path(sys.argv[1]), Path(sys.argv[2]), dataclasses.replace(RECIPE, ahead=0.0), rows(3))\n",
+        "train(Path(sys.argv[1]), Path(sys.argv[2]), RECIPE, rows(3))\n",
         encoding="utf-8",
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -144,7 +165,28 @@ class _Team:
 
 def test_the_rate_rises_stays_and_falls() -> None:
     recipe = dataclasses.replace(RECIPE, warmup=4, decay=0.5)
-    assert [rate_at(step, 100, recipe) for step in (0, 3, 40, 75, 100)] == [0.25, 1.0, 1.0, 0.5, 0.0]
+    assert [rate_at(step, step / 100, recipe) for step in (0, 3, 40, 75, 100)] == [0.25, 1.0, 1.0, 0.5, 0.0]
+
+
+def test_a_goal_in_minutes_is_met_by_the_clock_and_the_rate_with_it(
+    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = itertools.count(100.0, 2.0)  # a reading at the start, one before the first step, and one after each
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("time.perf_counter", itertools.count(0.0, 2.0).__next__)
+    recipe = dataclasses.replace(RECIPE, warmup=1, decay=0.5)
+    train(tiny_corpus, tmp_path / "run", recipe, minutes=20 / 60)
+    assert [record["rate"] for record in steps(tmp_path / "run")] == pytest.approx([1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2])
+    assert [record["seconds"] for record in steps(tmp_path / "run")] == [4, 6, 8, 10, 12, 14, 16, 18, 20]
+    assert {record["tokens_per_second"] for record in steps(tmp_path / "run")} == {rows(1) / 2}
+    assert load_checkpoint(tmp_path / "run")["seconds"] == 20
+    train(tiny_corpus, tmp_path / "run", recipe, minutes=30 / 60)
+    assert [record["seconds"] for record in steps(tmp_path / "run")][9:] == [24, 26, 28, 30]
+
+
+def test_a_run_whose_time_is_over_when_it_starts_has_one_step(tiny_corpus: Path, tmp_path: Path) -> None:
+    train(tiny_corpus, tmp_path / "run", RECIPE, minutes=1e-6)
+    assert load_checkpoint(tmp_path / "run")["step"] == 1
 
 
 def test_a_new_run_may_start_from_another_ones_weights(tiny_corpus: Path, tiny_run: Path, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from onnx import helper, numpy_helper
 from engine.default_model import DEFAULT_MODEL
 from engine.manifest import MANIFEST, load_manifest, sha256_of
 from export import cli
-from export.draft_head import DRAFT_HEAD, DraftHead
+from export.draft_head import DRAFT_HEAD
+from export.draft_head_model import DraftHead
 from export.onnx_graph import export_model
 from export.train import CHECKPOINT, load_checkpoint
 from export.verify import FAILED, OK, SKIPPED, Check, verify

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Union
@@ -17,6 +17,7 @@ from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 from pygls.protocol import default_converter
 
+from lsp_server.configuration import camel_case
 from lsp_server.status import STATUS, Status
 
 SERVER = str(Path(sys.executable).with_name("lacuna-lsp"))
@@ -127,7 +128,8 @@ class Editor:
 
         @self.client.feature(STATUS)
         def status(params: Any) -> None:
-            self._hear(STATUS, Status(**params._asdict()))
+            given = params._asdict()
+            self._hear(STATUS, Status(**{each.name: given.get(camel_case(each.name)) for each in fields(Status)}))
 
         @self.client.feature(types.PROGRESS)
         def progress(params: types.ProgressParams) -> None:

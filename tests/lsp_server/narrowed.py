@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from engine.devices import Device
 from engine.infiller import Infiller, OnPass, ignore_progress
 from engine.options import FillOptions
 from engine.passage import Passage
@@ -25,8 +26,16 @@ class Narrowed:
         return self.infiller.model_name
 
     @property
+    def model_id(self) -> str:
+        return self.infiller.model_id
+
+    @property
     def provider(self) -> str:
         return self.infiller.provider
+
+    @property
+    def device(self) -> Device:
+        return self.infiller.device
 
     def count_tokens(self, text: str) -> int:
         return self.infiller.count_tokens(text)

@@ -28,7 +28,7 @@ LONG = "import os\n\n\nclass Report:\n" + "".join(
 @pytest.fixture(autouse=True)
 def one_model(infiller: Infiller, monkeypatch: pytest.MonkeyPatch) -> None:
     for command in (context_command, fill_command, score_command):
-        monkeypatch.setattr(command, "load_model", lambda folder: infiller)
+        monkeypatch.setattr(command, "load_model", lambda folder, device: infiller)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_named_holes_and_line_ends(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_what_is_left_out_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], infiller: Infiller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context_command, "load_model", lambda folder: Narrowed(infiller, 150))
+    monkeypatch.setattr(context_command, "load_model", lambda folder, device: Narrowed(infiller, 150))
     path = tmp_path / "long.py"
     path.write_text("".join(f"import a_module_of_a_long_name_{n}\n" for n in range(30)) + LONG)
     (passage,) = shown(capsys, path)["passages"]
@@ -143,7 +143,7 @@ def test_what_is_left_out_is_told(
 def test_many_holes_are_shown_by_passage(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], infiller: Infiller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context_command, "load_model", lambda folder: Narrowed(infiller, 200, max_holes=2))
+    monkeypatch.setattr(context_command, "load_model", lambda folder, device: Narrowed(infiller, 200, max_holes=2))
     path = tmp_path / "many.py"
     path.write_text("".join(f"x{n} = ___\n" for n in range(5)))
     passages = shown(capsys, path)["passages"]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from engine.infiller import Infiller
 from lsp_server.cli import main
 from lsp_server.languages import grammar_of
 from lsp_server.settings_file import NAME
+from tests.engine.fake_driver import fake_driver
+from tests.engine.no_driver import needs_no_driver
 
 
 def test_a_sound_installation(capsys: pytest.CaptureFixture[str], infiller: Infiller) -> None:
@@ -29,6 +34,35 @@ def test_a_sound_installation(capsys: pytest.CaptureFixture[str], infiller: Infi
     assert report["grammars"]["python"] == report["versions"]["tree-sitter-python"]
     assert report["settings"] == {}
     assert report["problems"] == []
+    assert report["device"]["wanted"] == "auto" and report["device"]["name"] == infiller.device.name
+
+
+@needs_no_driver
+def test_why_it_is_not_the_gpu(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = "no NVIDIA driver was found (libcuda.so.1 can't be loaded); install one if there is an NVIDIA card"
+    assert main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert f"\ndevice wanted         auto\ndevice name           CPU\ndevice reason         {reason}\n" in out and "broken" not in out
+    # To who wants it, and nobody else, that is something to mend.
+    assert main(["doctor", "--device", "cuda"]) == 1
+    assert f"\nbroken: the CPU runs the model: {reason}\n" in capsys.readouterr().out
+    assert main(["doctor", "--device", "cpu", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["device"] == {"wanted": "cpu", "name": "CPU"}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / NAME).write_text('device = "cuda"\n')
+    assert main(["doctor"]) == 1
+
+
+@pytest.mark.skipif("CUDAExecutionProvider" not in onnxruntime.get_available_providers(), reason="ONNX Runtime is built without CUDA")
+@pytest.mark.skipif(sys.platform != "linux", reason="the loader of other systems is told otherwise where a driver lies")
+def test_a_card_that_is_not_used(tmp_path: Path) -> None:
+    """The whole way, in a process that finds a driver's library as it would find NVIDIA's."""
+    driver = fake_driver(tmp_path, name="NVIDIA Test Card", mebibytes=1)
+    command = [sys.executable, "-c", "from lsp_server.cli import main; raise SystemExit(main())", "doctor", "--json"]
+    environment = os.environ | {"LD_LIBRARY_PATH": str(driver.parent)}
+    asked = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    device = json.loads(asked.stdout)["device"]
+    assert device["name"] == "CPU" and "for GPUs" in device["reason"] and asked.stderr == ""
 
 
 def test_its_text(capsys: pytest.CaptureFixture[str], infiller: Infiller) -> None:

@@ -44,7 +44,7 @@ def one_model(infiller: Infiller, monkeypatch: pytest.MonkeyPatch) -> None:
     from lsp_server.cli import model
 
     load = model.load_model
-    monkeypatch.setattr(fill_command, "load_model", lambda folder: infiller if folder is None else load(folder))
+    monkeypatch.setattr(fill_command, "load_model", lambda folder, device: infiller if folder is None else load(folder, device))
 
 
 @pytest.fixture
@@ -78,6 +78,7 @@ def test_json_has_the_promised_fields(file: Path, capsys: pytest.CaptureFixture[
     assert list(answer) == [
         "model",
         "provider",
+        "device",
         "elapsed_ms",
         "prefill_ms",
         "prompt_rows",

@@ -18,7 +18,7 @@ TEXT = 'def total(orders):\n    note = "é😀"\n    return sum(order.price for 
 
 @pytest.fixture(autouse=True)
 def one_model(infiller: Infiller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(score_command, "load_model", lambda folder: infiller)
+    monkeypatch.setattr(score_command, "load_model", lambda folder, device: infiller)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def scored(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, 
 
 def test_json_of_a_whole_file(file: Path, capsys: pytest.CaptureFixture[str], infiller: Infiller) -> None:
     answer = scored(capsys, file)
-    assert list(answer) == ["model", "provider", "elapsed_ms", "passes", "range", "logprob", "bits_per_token", "tokens"]
+    assert list(answer) == ["model", "provider", "device", "elapsed_ms", "passes", "range", "logprob", "bits_per_token", "tokens"]
     assert answer["model"] == infiller.model_name
     assert answer["range"] == {"start": {"line": 1, "character": 1}, "end": {"line": 4, "character": 1}}
     assert answer["logprob"] == pytest.approx(sum(token["logprob"] for token in answer["tokens"]))

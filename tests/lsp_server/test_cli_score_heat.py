@@ -26,7 +26,7 @@ TEXT = 'def total(orders):\n\tnote = "é😀</pre><script>alert(1)</script>"\r\n
 
 @pytest.fixture(autouse=True)
 def one_model(infiller: Infiller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(score_command, "load_model", lambda folder: infiller)
+    monkeypatch.setattr(score_command, "load_model", lambda folder, device: infiller)
 
 
 @pytest.fixture

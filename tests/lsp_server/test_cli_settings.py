@@ -44,7 +44,7 @@ class Listening(Narrowed):
 def model(infiller: Infiller, monkeypatch: pytest.MonkeyPatch) -> Listening:
     model = Listening(infiller, infiller.window, infiller.max_holes)
     for command in (fill_command, context_command):
-        monkeypatch.setattr(command, "load_model", lambda folder: model)
+        monkeypatch.setattr(command, "load_model", lambda folder, device: model)
     return model
 
 

@@ -32,6 +32,7 @@ def test_every_setting_is_read() -> None:
         "method": "sequential",
         "maxTokens": 40,
         "model": "/models/mine",
+        "device": "cpu",
         "seed": 7,
         "inlineCompletion": False,
         "inlineDelayMs": 0,
@@ -45,7 +46,7 @@ def test_every_setting_is_read() -> None:
     assert set(values) == set(SCHEMA)
     settings = settings_of(values)
     assert settings == Settings(
-        *("TODO_", 0.0, 0.9, 5, "sequential", 40, Path("/models/mine"), 7, False, 0, 1.0, "on", True, 5.5, 0.0, "debug")
+        *("TODO_", 0.0, 0.9, 5, "sequential", 40, Path("/models/mine"), "cpu", 7, False, 0, 1.0, "on", True, 5.5, 0.0, "debug")
     )
     assert [type(getattr(settings, row.name)) for row in fields(Settings)][:4] == [str, float, float, int]
     options = settings.fill_options()

@@ -14,7 +14,8 @@ from pygls.exceptions import JsonRpcException
 from pygls.protocol import default_converter
 
 from engine.manifest import MANIFEST
-from tests.lsp_server.language_client import PATIENCE, Editor, EditorDocument, editor
+from lsp_server.status import STATUS
+from tests.lsp_server.language_client import PATIENCE, Editor, EditorDocument, capabilities, editor
 from tests.lsp_server.model_copies import GRAPH, copy_model, write_manifest
 from tests.lsp_server.sample_code import HOLE, ONE_HOLE
 
@@ -88,6 +89,23 @@ async def test_another_model_is_loaded_beside_the_old_and_takes_its_place(tmp_pa
         after = await hints(ed), await likelihood(ed, document), await bits(ed, document)
         assert all(new != old for new, old in zip(after, before, strict=True))
         assert not ed.messages()
+
+
+async def test_the_status_tells_a_model_from_another_one_of_its_name(tmp_path: Path) -> None:
+    folder = copy_model(tmp_path / "model", "same")
+    async with editor(abilities=capabilities(status=True), settings={"model": str(folder)}) as ed:
+        ed.open(ODD)
+        first = await ed.until(STATUS, lambda params: params.state == "ready")
+        ed.heard.clear()
+        # The same weights under another name, then other weights under that name.
+        write_manifest(folder, name="renamed")
+        renamed = await ed.until(STATUS, lambda params: params.model == "renamed" and params.state == "ready")
+        ed.heard.clear()
+        copy_model(tmp_path / "new", "renamed", sharpness=0.5).joinpath(GRAPH).replace(folder / GRAPH)
+        (tmp_path / "new" / MANIFEST).replace(folder / MANIFEST)
+        other = await ed.until(STATUS, lambda params: params.model_id not in (None, first.model_id))
+        assert first.model_id and renamed.model_id == first.model_id
+        assert (other.model, other.state) == ("renamed", "ready")
 
 
 def signs(alternatives: list[Any]) -> list[tuple[str, float]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import cast
 
@@ -19,7 +20,7 @@ URI = "file:///project/sample.py"
 MODEL = cast(Infiller, object())
 
 
-def load(folder: Path | None) -> Infiller:
+def load(folder: Path | None, device: str) -> Infiller:
     return MODEL
 
 
@@ -102,7 +103,7 @@ async def test_the_jobs_of_a_document_can_be_stopped_running_or_waiting(inferenc
 
 
 async def test_a_broken_model_gives_its_reason_to_every_job_until_another_is_loaded() -> None:
-    def refuse(folder: Path | None) -> Infiller:
+    def refuse(folder: Path | None, device: str) -> Infiller:
         if folder is None:
             return MODEL
         raise ModelError(f"{folder.name} is truncated") if folder.name == "broken" else MemoryError("too large")
@@ -158,7 +159,7 @@ async def test_a_model_is_unloaded_when_it_is_idle_and_not_in_the_middle_of_a_jo
 async def test_a_model_that_could_not_be_renewed_is_not_unloaded() -> None:
     broken = False
 
-    def load_or_refuse(folder: Path | None) -> Infiller:
+    def load_or_refuse(folder: Path | None, device: str) -> Infiller:
         if broken:
             raise ModelError("it is truncated")
         return MODEL
@@ -182,42 +183,78 @@ async def test_a_model_that_could_not_be_renewed_is_not_unloaded() -> None:
 async def test_of_two_loads_the_later_one_counts() -> None:
     gate, loaded = threading.Event(), []
 
-    def load_slowly(folder: Path | None) -> Infiller:
+    def load_slowly(folder: Path | None, device: str) -> Infiller:
         assert gate.wait(10)
-        loaded.append(folder)
+        loaded.append((folder, device))
         return MODEL
 
     inference = Inference(load_slowly)
     inference.folder = Path("one")
     first = inference.load()
-    inference.folder = Path("two")
+    inference.folder, inference.device = Path("two"), "cuda"
     second = inference.load()
     gate.set()
     assert await second is MODEL
-    assert first.cancelled() and loaded[-1] == Path("two")
+    assert first.cancelled() and loaded[-1] == (Path("two"), "cuda")
     inference.close()
 
 
-async def test_another_model_takes_over_between_two_jobs() -> None:
+async def test_another_model_takes_over_between_two_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = cast(Infiller, object()), cast(Infiller, object())
-    models, gate, order = iter([old, new]), threading.Event(), []
-    inference = Inference(lambda folder: next(models))
+    models, gate, order, threads = [old, new], threading.Event(), [], []
+    left, queued = iter(models), asyncio.Event()
+
+    def load_next(folder: Path | None, device: str) -> Infiller:
+        threads.append(threading.get_ident())
+        return next(left)
+
+    inference = Inference(load_next)
 
     def work(infiller: Infiller, on_pass: OnPass) -> None:
         order.append(infiller)
+        # CUDA has made ready there what the model needs.
+        assert threading.get_ident() == threads[models.index(infiller)]
         pass_until(gate, infiller, on_pass)
         order.append(infiller)
 
     await inference.load()
     running = asyncio.create_task(inference.run(inference.new_job("fill", URI), work))
     await asyncio.sleep(0)
+    thread = inference._thread
+    assert thread is not None
+    submit = thread.submit
+
+    def watched(function: Callable[..., object], *arguments: object) -> Future[object]:
+        queued.set()
+        return submit(function, *arguments)
+
+    monkeypatch.setattr(thread, "submit", watched)
     renewal = inference.load()
-    # Loaded, it waits for the model's thread.
-    await asyncio.wrap_future(inference._loader.submit(lambda: None))
+    # Loaded, it waits for the thread of the one in use.
+    async with asyncio.timeout(10):
+        await queued.wait()
     assert inference.infiller is old and inference.state == "working"
+    # Asked for while the old one is in use, and run by the new one in its own thread.
+    waiting = [asyncio.create_task(inference.run(inference.new_job("fill", URI + name), work)) for name in "ab"]
     gate.set()
-    await running
+    await asyncio.gather(running, *waiting)
     assert await renewal is new
     await inference.run(inference.new_job("fill", URI), work)
-    assert order == [old, old, new, new]
+    assert order == [old, old, *[new] * 6]
     inference.close()
+
+
+async def test_a_thread_ends_with_its_model(inference: Inference) -> None:
+    def thread(infiller: Infiller, on_pass: OnPass) -> threading.Thread:
+        return threading.current_thread()
+
+    first = await inference.run(inference.new_job("fill", URI), thread)
+    await inference.load()
+    second = await inference.run(inference.new_job("fill", URI), thread)
+    assert first is not second
+    await asyncio.to_thread(first.join, 10)
+    assert not first.is_alive() and second.is_alive()
+    inference.idle_seconds = 0.01
+    await until_state(inference, "unloaded")
+    await asyncio.to_thread(second.join, 10)
+    assert not second.is_alive()

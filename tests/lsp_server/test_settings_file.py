@@ -59,6 +59,7 @@ topP = 0.9
 "alternatives" = 5
 method = 'sequential'
 maxTokens = 40
+device = "cuda"
 seed = 7
 inlineCompletion = false
 inlineDelayMs = 0
@@ -73,7 +74,9 @@ logLevel = "debug"
     assert found.problems == ()
     assert set(found.layer.values) == {setting.field for setting in SCHEMA.values() if setting.in_workspace}
     assert found.layer.source == str(path)
-    assert settings_of(found) == Settings("TODO_", 0.0, 0.9, 5, "sequential", 40, None, 7, False, 0, 1.0, "on", True, 5.5, 0.0, "debug")
+    assert settings_of(found) == Settings(
+        "TODO_", 0.0, 0.9, 5, "sequential", 40, None, "cuda", 7, False, 0, 1.0, "on", True, 5.5, 0.0, "debug"
+    )
 
 
 @pytest.mark.parametrize(("name", "value", "quoted"), WRONG)

@@ -7,7 +7,12 @@ export type ModelState = "idle" | "loading" | "ready" | "working" | "unloaded" |
 export interface StatusParams {
   state: ModelState;
   model?: string;
+  /** Another one for other weights or another precision, even where the name stays. */
+  modelId?: string;
+  /** "CPU", or the graphics card's name. */
   device?: string;
+  /** Why that isn't the graphics card though one could expect it, or why the CPU had to answer in its place. */
+  deviceReason?: string;
   /** Why there is no model, or why the last request brought nothing. */
   message?: string;
   request?: string;

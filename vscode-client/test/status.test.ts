@@ -4,11 +4,11 @@ import type { StatusParams } from "../src/protocol";
 import type { Condition } from "../src/server/lifecycle";
 import { menuItems } from "../src/status/items";
 import type { StatusText } from "../src/status/text";
-import { deviceName, statusText } from "../src/status/text";
+import { statusText } from "../src/status/text";
 
 const VERSION = "0.1.0";
 const running = { kind: "running", version: VERSION, outdated: undefined } as const;
-const model = { model: "lacuna-small", device: "CPUExecutionProvider" };
+const model = { model: "lacuna-small", device: "CPU" };
 
 function said(condition: Condition, status?: StatusParams): StatusText {
   return statusText(condition, status, VERSION);
@@ -55,8 +55,21 @@ test("a server of another version is told", () => {
   assert.ok(said({ ...running, version: "0.0.9" }).details.includes("The server's version is 0.0.9, the extension's 0.1.0."));
 });
 
-test("devices have short names", () => {
-  assert.deepEqual(["CPUExecutionProvider", "CUDAExecutionProvider", "CoreMLExecutionProvider"].map(deviceName), ["CPU", "GPU", "CoreML"]);
+test("a graphics card is named in full where there is room for it", () => {
+  const { text, details } = said(running, { state: "ready", ...model, device: "NVIDIA H200" });
+  assert.equal(text, "$(check) Lacuna · lacuna-small · GPU");
+  assert.deepEqual(details, ["Model: lacuna-small, on the NVIDIA H200."]);
+});
+
+test("why a graphics card is not used is told, also while the model works", () => {
+  const reason = "the CPU runs the model: the NVIDIA H200 has too little memory";
+  for (const state of ["ready", "working"] as const) {
+    const { details } = said(running, { state, ...model, deviceReason: reason });
+    assert.deepEqual(details.slice(0, 2), [
+      "Model: lacuna-small, on the CPU.",
+      "The CPU runs the model: the NVIDIA H200 has too little memory.",
+    ]);
+  }
 });
 
 const commandsOf = (state: Partial<Parameters<typeof menuItems>[0]>): string[] =>

@@ -10,6 +10,7 @@ export class ModelStatus {
   readonly #changed = new EventEmitter<StatusParams | undefined>();
   readonly #replaced = new EventEmitter<void>();
   #last: StatusParams | undefined;
+  #answering: string | undefined;
   #listener: Disposable | undefined;
 
   /** Fires with each word of the server; with undefined once there is no server. */
@@ -39,9 +40,11 @@ export class ModelStatus {
   /** Listen to a client that is about to start. */
   listen(client: LanguageClient): void {
     client.onNotification(protocol.status, (status) => {
-      const before = this.#last?.model;
       this.#become(status);
-      if (before !== undefined && status.model !== undefined && status.model !== before) {
+      // One that is unloaded in between says none.
+      const before = this.#answering;
+      this.#answering = status.modelId ?? before;
+      if (before !== undefined && this.#answering !== before) {
         this.#replaced.fire();
       }
     });

@@ -34,9 +34,11 @@ function ofModel(status: StatusParams | undefined): StatusText {
   }
   const { state, message } = status;
   const said = message === undefined ? [] : [message];
-  const who = [status.model, status.device === undefined ? undefined : deviceName(status.device)].filter((part) => part !== undefined);
-  const model = who.length === 0 ? [] : [`Model: ${who.join(", on the ")}.`];
-  const name = ["Lacuna", ...who].join(" · ");
+  const model = [
+    ...(status.model === undefined ? [] : [`Model: ${[status.model, ...given(status.device)].join(", on the ")}.`]),
+    ...given(status.deviceReason).map((reason) => `${reason.charAt(0).toUpperCase()}${reason.slice(1)}.`),
+  ];
+  const name = ["Lacuna", ...given(status.model), ...given(status.device).map(shortName)].join(" · ");
   switch (state) {
     case "loading":
       return { text: "$(loading~spin) Lacuna: loading the model", details: ["The model is being loaded.", ...said], severity: "none" };
@@ -55,8 +57,11 @@ function ofModel(status: StatusParams | undefined): StatusText {
   }
 }
 
-/** "CPU" for ONNX Runtime's "CPUExecutionProvider". */
-export function deviceName(provider: string): string {
-  const name = provider.replace(/ExecutionProvider$/, "");
-  return /^CUDA|^Tensorrt/i.test(name) ? "GPU" : name;
+function given(text: string | undefined): string[] {
+  return text === undefined ? [] : [text];
+}
+
+/** The status bar has no room for the names of graphics cards. */
+function shortName(device: string): string {
+  return device === "CPU" ? device : "GPU";
 }
