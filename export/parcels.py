@@ -1,6 +1,6 @@
 """A finished run as a few small files and back: what an export, a draft head or a further run needs of it, in float16.
 
-A GPU that is lent for minutes gives back files of some megabytes, and a checkpoint is five times the size of its model. The parts are
+A machine with a GPU that is there for minutes may give back small files only, and a checkpoint is five times the size of its model. The parts are
 slices of one tar archive; parts.json names them with their SHA-256.
 """
 
