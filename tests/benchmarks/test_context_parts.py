@@ -35,7 +35,8 @@ def test_folders_without_python_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_installed_files_are_held_out_ones() -> None:
+def test_installed_files_are_held_out_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("benchmarks.context_parts.CORPUS", tmp_path)
     source, files = projects(None, quick=False)
     assert source.startswith("installed distributions held out of training: ")
     assert {split_of(file.project) for file in files} == {"held_out"}
