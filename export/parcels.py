@@ -1,7 +1,7 @@
 """A finished run as a few small files and back: what an export, a draft head or a further run needs of it, in float16.
 
-A machine with a GPU that is there for minutes may give back small files only, and a checkpoint is five times the size of its model. The parts are
-slices of one tar archive; parts.json names them with their SHA-256.
+A machine with a GPU that is there for minutes may give back small files only, and a checkpoint is five times the size of its model. The
+parts are slices of one tar archive; parts.json names them with their SHA-256.
 """
 
 from __future__ import annotations
