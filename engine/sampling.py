@@ -56,15 +56,21 @@ class Sampler:
 
     def _nucleus(self, probabilities: Probabilities) -> Probabilities:
         """Holtzman et al., arXiv 1904.09751: keep the likeliest tokens up to and including the one that reaches top-p."""
+        vocabulary = probabilities.shape[-1]
+        # Tokens below this have less than 1 - top-p together, so that the nucleus is full before the first of them: few need be sorted.
+        least = (1 - self.top_p) / (2 * vocabulary)
+        most = int((probabilities >= least).sum(axis=-1).max())
+        if most < vocabulary:
+            tokens = np.sort(np.argpartition(probabilities, vocabulary - most, axis=-1)[..., vocabulary - most :], axis=-1)
+        else:
+            tokens = np.broadcast_to(np.arange(vocabulary), probabilities.shape)
+        likely = np.take_along_axis(probabilities, tokens, axis=-1)
+        order = np.argsort(-likely, axis=-1, kind="stable")
+        ranked = np.take_along_axis(likely, order, axis=-1)
+        before = np.cumsum(ranked, axis=-1) - ranked
+        kept = np.where(before < self.top_p, ranked, 0.0)
         nucleus = np.zeros_like(probabilities)
-        # All tokens below this have less than 1 - top-p together, so that the nucleus is full before the first of them: few need be sorted.
-        least = (1 - self.top_p) / (2 * probabilities.shape[-1])
-        for row, kept in zip(probabilities.reshape(-1, probabilities.shape[-1]), nucleus.reshape(-1, nucleus.shape[-1]), strict=True):
-            likely = np.flatnonzero(row >= least)
-            order = likely[np.argsort(-row[likely], kind="stable")]
-            ranked = row[order]
-            chosen = np.cumsum(ranked) - ranked < self.top_p
-            kept[order[chosen]] = ranked[chosen] / ranked[chosen].sum()
+        np.put_along_axis(nucleus, np.take_along_axis(tokens, order, axis=-1), kept / kept.sum(axis=-1, keepdims=True), axis=-1)
         return nucleus
 
 
