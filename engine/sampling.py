@@ -59,7 +59,7 @@ class Sampler:
         vocabulary = probabilities.shape[-1]
         # Tokens below this have less than 1 - top-p together, so that the nucleus is full before the first of them: few need be sorted.
         least = (1 - self.top_p) / (2 * vocabulary)
-        most = int((probabilities >= least).sum(axis=-1).max())
+        most = int((probabilities >= least).sum(axis=-1).max(initial=1))
         if most < vocabulary:
             tokens = np.sort(np.argpartition(probabilities, vocabulary - most, axis=-1)[..., vocabulary - most :], axis=-1)
         else:

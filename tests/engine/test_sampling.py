@@ -69,6 +69,10 @@ def test_top_p_keeps_what_sorting_all_tokens_keeps(logits: np.ndarray[tuple[int,
         np.testing.assert_allclose(kept, expected / expected.sum(), rtol=1e-12)
 
 
+def test_no_rows_have_no_nucleus() -> None:
+    assert Sampler(1.0, 0.5).probabilities(np.zeros((0, 6))).shape == (0, 6)
+
+
 def test_top_p_acts_on_the_tempered_distribution() -> None:
     logits = np.log(np.array([[0.6, 0.3, 0.1]]))
     assert (Sampler(1.0, 0.65).probabilities(logits) > 0).sum() == 2
