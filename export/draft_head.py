@@ -31,7 +31,7 @@ from export.muon import Muon
 from export.parallel import Team
 from export.train import TOKENIZER, Goal, MicroBatches, StopOnSignal, load_checkpoint, load_lines
 from export.validation import draw_passages, encode_passages
-from export.visibility import visible_rows
+from export.visibility import dense_mask
 
 DRAFT_HEAD = "draft_head.pt"
 AHEAD = 5  # slots that the recurrence is unrolled over
@@ -156,7 +156,7 @@ def _guess(model: AsArm, head: DraftHead, batch: Batch, start: int, length: int)
     device = batch.ids.device
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
         none = torch.zeros(len(batch.ids), 0, dtype=torch.int64, device=device)
-        visible = visible_rows(batch.first, batch.reach, batch.ids.shape[1])
+        visible = dense_mask(batch.first, batch.reach, batch.ids.shape[1])
         states, _ = model.train_states(batch.ids, batch.positions, batch.targets, visible, none, none, visible[:, :, :0])
         truth = model.logits(states[:, asked])
     found_head, found_model = [], []

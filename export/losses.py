@@ -1,4 +1,4 @@
-"""Losses of training lines: plainly, or compiled, with the fused attention of a GPU, once both were seen to agree."""
+"""Losses of training lines: plainly, or compiled, with attention that leaves out what no row sees, once both were seen to agree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from export.examples import IGNORED, Batch
 from export.model import AsArm
-from export.visibility import visible_rows
+from export.visibility import dense_mask, fast_mask
 
 Drafts = tuple[Tensor, Tensor, Tensor]
 # What bfloat16 may make of the same sums in another order, relative.
@@ -37,9 +37,9 @@ def row_losses(model: AsArm, batch: Batch, drafts: Drafts, *, compiled: bool = F
     """Nats of each row's label `[B, T]` and of each draft row's `[B, A]`; 0 where there is none. `compiled`: see `StepLosses`."""
     sources, targets, labels = drafts
     device, rows = batch.ids.device.type, batch.ids.shape[1]
-    blocks = compiled and device == "cuda"
-    visible = visible_rows(batch.first, batch.reach, rows, blocks)
-    drafts_see = visible_rows(batch.first.gather(1, sources), batch.reach.gather(1, sources), rows, blocks)
+    mask = fast_mask if compiled else dense_mask
+    visible = mask(batch.first, batch.reach, rows)
+    drafts_see = mask(batch.first.gather(1, sources), batch.reach.gather(1, sources), rows)
     nats = compiled_label_losses() if compiled else label_losses
     with torch.autocast(device, torch.bfloat16):
         states, ahead = model.train_states(batch.ids, batch.positions, batch.targets, visible, sources, targets, drafts_see)

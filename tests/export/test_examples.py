@@ -18,7 +18,7 @@ from export.examples import IGNORED, Batch, Example, Prompting, Windows, encode,
 from export.holes import HoledText, HoleMix
 from export.losses import draft_rows
 from export.train import prepare_tokenizer
-from export.visibility import visible_rows
+from export.visibility import dense_mask
 from export.vocabulary import SPECIAL_IDS
 from tests.export.workshop import RECIPE
 
@@ -34,7 +34,7 @@ def example(rows: int, prompt: int, start: int, bidirectional: bool = False) -> 
 
 
 def sees_of(line: Batch) -> torch.Tensor:
-    sees = visible_rows(line.first[None], line.reach[None], len(line.ids))
+    sees = dense_mask(line.first[None], line.reach[None], len(line.ids))
     assert isinstance(sees, torch.Tensor)
     return sees[0, 0]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -17,7 +17,7 @@ from export import losses
 from export.examples import Batch, Example, pack
 from export.losses import StepLosses, draft_rows, row_losses
 from export.model import AsArm
-from export.visibility import visible_rows
+from export.visibility import CausalMask, Visible, attend, block_mask, dense_mask, fast_mask
 from tests.export.workshop import TINY
 
 ROWS = 64
@@ -47,6 +47,10 @@ def batch(seed: int = 7) -> Batch:
     return Batch(*(torch.stack(parts) for parts in zip(*lines, strict=True)))
 
 
+def causal(lines: Batch) -> Batch:
+    return lines._replace(reach=torch.minimum(lines.reach, torch.arange(ROWS)))
+
+
 def drafts(seed: int = 7) -> losses.Drafts:
     return draft_rows(batch(seed), 8, torch.Generator().manual_seed(0))
 
@@ -54,8 +58,7 @@ def drafts(seed: int = 7) -> losses.Drafts:
 def test_a_block_mask_hides_what_the_dense_one_hides() -> None:
     lines, (sources, _, _) = batch(), drafts()
     for first, last in ((lines.first, lines.reach), (lines.first.gather(1, sources), lines.reach.gather(1, sources))):
-        dense, blocks = (visible_rows(first, last, ROWS, as_blocks) for as_blocks in (False, True))
-        assert isinstance(dense, torch.Tensor) and not isinstance(blocks, torch.Tensor)
+        dense, blocks = dense_mask(first, last, ROWS), block_mask(first, last, ROWS)
         whole = create_mask(blocks.mask_mod, len(first), None, first.shape[1], ROWS, device="cpu")
         assert torch.equal(whole, dense)
 
@@ -64,16 +67,33 @@ def test_fused_attention_gives_the_states_of_plain_attention(model: AsArm) -> No
     lines, (sources, targets, _) = batch(), drafts()
     found = []
     with torch.no_grad():
-        for as_blocks in (False, True):
-            visible = visible_rows(lines.first, lines.reach, ROWS, as_blocks)
-            drafts_see = visible_rows(lines.first.gather(1, sources), lines.reach.gather(1, sources), ROWS, as_blocks)
+        for mask in (dense_mask, block_mask):
+            visible = mask(lines.first, lines.reach, ROWS)
+            drafts_see = mask(lines.first.gather(1, sources), lines.reach.gather(1, sources), ROWS)
             found.append(model.train_states(lines.ids, lines.positions, lines.targets, visible, sources, targets, drafts_see))
     for dense, blocks in zip(*found, strict=True):
         torch.testing.assert_close(blocks, dense, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("as_blocks", [False, True])
-def test_layers_share_one_compilation_and_compute_what_plain_ones_do(as_blocks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_in_tiles_is_plain_attention_where_no_row_looks_ahead() -> None:
+    lines, (sources, _, _) = batch(), drafts()
+    generator = torch.Generator().manual_seed(1)
+    queries, keys, values = torch.randn(3, 2, 4, ROWS, 16, generator=generator, requires_grad=True).unbind()
+    causal = fast_mask(lines.first, torch.minimum(lines.reach, torch.arange(ROWS)), ROWS)
+    assert isinstance(causal, CausalMask)
+    found = []
+    for visible in (causal, causal.mask):
+        mixed = attend(queries, keys, values, visible)
+        found.append((mixed, *torch.autograd.grad(mixed.square().sum(), (queries, keys, values))))
+    for tiled, plain in zip(*found, strict=True):
+        torch.testing.assert_close(tiled, plain, atol=1e-4, rtol=1e-4)
+    # Bidirectional prompts look ahead, and draft rows are fewer than the rows they see.
+    assert isinstance(fast_mask(lines.first, lines.reach, ROWS), torch.Tensor)
+    assert isinstance(fast_mask(lines.first.gather(1, sources), lines.reach.gather(1, sources), ROWS), torch.Tensor)
+
+
+@pytest.mark.parametrize("mask", [dense_mask, block_mask, fast_mask])
+def test_layers_share_one_compilation_and_compute_what_plain_ones_do(mask: Callable[..., Visible], monkeypatch: pytest.MonkeyPatch) -> None:
     # All of a GPU's step but its kernels: torch refuses gradients of the fused attention on a CPU because it has none for it there.
     monkeypatch.setattr(flex_attention, "_validate_device", lambda *tensors: None)
     model = AsArm(dataclasses.replace(TINY, layers=4))
@@ -86,17 +106,17 @@ def test_layers_share_one_compilation_and_compute_what_plain_ones_do(as_blocks: 
     monkeypatch.setattr(torch, "compile", counted)
     monkeypatch.setattr(losses, "compiled_label_losses", cache(lambda: counted(losses.label_losses, dynamic=False)))
     step = StepLosses(model, compiled=True)
-    monkeypatch.setattr(losses, "visible_rows", lambda first, last, keys, _: visible_rows(first, last, keys, as_blocks and step.compiled))
-    assert step.check(batch(), drafts()) is None
+    monkeypatch.setattr(losses, "fast_mask", mask)
+    assert step.check(causal(batch()), drafts()) is None
     assert step.compiled
     assert all(parameter.grad is None for parameter in model.parameters())
     # A layer; keys and values of the head; the head and the losses, for content rows and for draft rows.
     assert counter.frame_count == 6
     for seed in range(2):
-        nexts, ahead = step(batch(seed), drafts(seed))
+        nexts, ahead = step(causal(batch(seed)), drafts(seed))
         (nexts.sum() + ahead.sum()).backward()
     assert counter.frame_count == 6
-    for ours, theirs in zip((nexts, ahead), row_losses(model, batch(seed), drafts(seed)), strict=True):
+    for ours, theirs in zip((nexts, ahead), row_losses(model, causal(batch(seed)), drafts(seed)), strict=True):
         torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0)
 
 
