@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 from tree_sitter import Tree
 
@@ -17,6 +18,7 @@ from lsp_server.postprocess.indent_style import IndentStyle, style_at
 from lsp_server.syntax import count_errors
 
 _FAR = 4096
+Finding = TypeVar("Finding")
 # An identifier suits most places; these suit those where it doesn't: a statement that ends with a semicolon, and nothing at all.
 _PLACEHOLDERS = (f"{MARKER};", "")
 
@@ -78,6 +80,17 @@ class Surroundings:
 
     @cached_property
     def _filled(self) -> dict[tuple[Edit, ...], Filled]:
+        return {}
+
+    def kept(self, found: Callable[[Surroundings], Finding]) -> Finding:
+        """What `found` finds here, looked for once."""
+        if found not in self._findings:
+            self._findings[found] = found(self)
+        finding: Finding = self._findings[found]
+        return finding
+
+    @cached_property
+    def _findings(self) -> dict[Callable[[Surroundings], Any], Any]:
         return {}
 
     def style(self, index: int) -> IndentStyle:

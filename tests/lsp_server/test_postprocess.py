@@ -181,9 +181,46 @@ def test_what_only_python_refuses_is_refused(text: str, fill: str) -> None:
     assert "no valid Python" in (python_grammar.check(filled(here, fill), here) or "")
 
 
-def test_code_that_was_no_python_is_not_measured_by_it() -> None:
-    here = around("print 'old'; x = ___\n")
+@pytest.mark.parametrize(
+    ("text", "sound", "broken"),
+    [
+        ("def f(a):\n___\n    return a\n", "    a += 1", "a += 1"),
+        ("def f(a):\n    for b in a:\n___\n            return b\n", "        if b:", "        b += 1"),
+        ("class A:\n    @property\n___\n        return 1\n", "    def f(self):", "    f = 1"),
+        ("try:\n    a()\n___\n    b()\n", "except E:", "else:"),
+        ("if a:\n    b()\n___\n    c()\n\n\ndef f():\n    pass\n", "else:", "    else:"),
+        ("x = {\n    'a': 1,\n___\n    'c': 3,\n}\n", "    'b': 2,", "    'b',"),
+        ("def f():\n___\n        'a': 1,\n    }\n", "    x = {", "    x = [{"),
+        ("x = f(___)))\n", "g(h(1", "g(1"),
+        ("for a in ___\n    if a:\n        b()\n", "c:", "c"),
+        ("def f(a):___\n        b()\n", "\n    if a:", "\n    if a: pass"),
+        ("def f(a):\n\t___\n\t\tb()\n", "if a:", "a()"),
+    ],
+)
+def test_holes_that_a_name_does_not_suit_are_measured_too(text: str, sound: str, broken: str) -> None:
+    here = around(text)
+    assert python_grammar.check(filled(here, sound), here) is None
+    assert "no valid Python" in (python_grammar.check(filled(here, broken), here) or "")
+
+
+def test_several_holes_that_names_do_not_suit_are_measured_together() -> None:
+    here = around("def f(a):\n___\n        b()\n___\n        c()\n    d()\n")
+    assert python_grammar.check(filled(here, "    if a:", "    else:"), here) is None
+    assert python_grammar.check(filled(here, "    if a:", "    e()"), here) is not None
+    assert python_grammar.check(filled(here, "    else:", "    if a:"), here) is not None
+
+
+@pytest.mark.parametrize("text", ["print 'old'; x = ___\n", "try:\n    ___\n\n\ndef f():\n    pass\n", "x = )\n___\n"])
+def test_code_that_nothing_makes_python_is_not_measured_by_it(text: str) -> None:
+    here = around(text)
     assert python_grammar.check(filled(here, "1"), here) is None
+    assert python_grammar.check(filled(here, "if"), here) is None
+
+
+def test_long_code_is_measured_after_few_tries() -> None:
+    text = "def f(a):\n" + "    a += 1\n" * 15_000 + "___\n    return a\n"
+    here = around(text)
+    assert python_grammar.check(filled(here, "    a +="), here) is not None
 
 
 def test_nothing_is_run() -> None:
