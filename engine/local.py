@@ -147,6 +147,7 @@ class LocalInfiller:
             at_end=passage.at_end,
             order=self.manifest.prompt_order,
             fixed_lengths=passage.fixed_lengths,
+            nonempty=passage.nonempty,
             step=self._step(passage, taken),
             mutual=self.manifest.prompt_visibility == "bidirectional",
         )
@@ -197,9 +198,9 @@ class LocalInfiller:
             sequence = self.sequence(passage)
         rng = np.random.default_rng(options.seed)
         sampler = Sampler(options.temperature, options.top_p)
-        width = 1 if passage.is_bound else slots_of_prompt(options.method, options.draft)
+        width = 1 if passage.is_searched else slots_of_prompt(options.method, options.draft)
         prefilled = prefill(self.model, sequence, width, self.prompts)
-        draw = self._search if passage.is_bound else self._draw
+        draw = self._search if passage.is_searched else self._draw
         found, spent = draw(passage, prefilled, sampler, options, rng, before)
         ranked = sorted(found, key=lambda suggestion: suggestion.logprob, reverse=True)
         elapsed = (time.perf_counter() - began) * 1000
@@ -225,7 +226,7 @@ class LocalInfiller:
         def mean_logprob(lengths: tuple[int, ...]) -> float:
             trial = of_lengths(lengths)
             prefilled = prefill(self.model, self.sequence(trial), 1, self.prompts)
-            draw = self._search if trial.is_bound else self._draw
+            draw = self._search if trial.is_searched else self._draw
             found, spent = draw(trial, prefilled, Sampler(0.0, 1.0), greedy, np.random.default_rng(0), before)
             before.add(spent)
             return max((suggestion.logprob / suggestion.tokens for suggestion in found), default=-np.inf)

@@ -12,7 +12,7 @@ class Wording(StrEnum):
     """What the text of a hole has to be like, whatever the model would rather write.
 
     ANY: anything, nothing included. SOME: at least one token. WORD: one identifier: letters, digits and underscores, no digit first.
-    SOME and WORD also want an end: a fill that ran out of its budget is none.
+    Where fills are searched for (`Passage.is_searched`), SOME and WORD also want an end: a fill that ran out of its budget is none.
     """
 
     ANY = "any"
@@ -35,8 +35,9 @@ class Passage:
     `ties[i]` is the number of the first hole whose fill hole i must repeat, token by token; i itself where it repeats none.
     Empty: no two holes are tied. Tied holes have one budget, and agree on whether it is their length.
 
-    `wordings[i]` says what hole i's text has to be like: fills are drawn from the joint given that all holes keep to theirs. Empty: ANY
-    for all. Tied holes have one wording.
+    `wordings[i]` says what hole i's text has to be like. Empty: ANY for all. Tied holes have one wording. Where fills are searched for,
+    they are drawn from the joint given that all holes keep to theirs. Else the first token of a hole that is SOME is drawn given that it
+    isn't the end mark: for one hole that is the same.
 
     Raises PassageError when the counts disagree, there is no hole, a tie is no earlier untied hole of the same budget, or a budget
     is below 1: a hole that may be empty still has a slot for its end mark, and one whose length is known to be 0 is none.
@@ -68,9 +69,14 @@ class Passage:
             self._check_ties()
 
     @property
-    def is_bound(self) -> bool:
-        """Whether not all fills will do, as holes are tied or bound to a wording."""
-        return bool(self.ties) or any(wording != Wording.ANY for wording in self.wordings)
+    def is_searched(self) -> bool:
+        """Whether fills that will do are too rare to be drawn slot by slot, as holes are tied or must be words."""
+        return bool(self.ties) or Wording.WORD in self.wordings
+
+    @property
+    def nonempty(self) -> tuple[bool, ...]:
+        """For each hole whether it must hold something; empty: none must."""
+        return tuple(wording != Wording.ANY for wording in self.wordings)
 
     def _check_ties(self) -> None:
         if len(self.ties) != len(self.budgets):

@@ -42,6 +42,7 @@ class MaskedSequence:
     `ids` and `positions` are `[P]`; `slots[h]` is `[K_h]`, the ascending positions of hole h. The positions of what
     follows a hole are as if all its slots were used, whatever its fill turns out to be (`mask` may leave a few more free).
     Where `fixed_lengths[h]` is true it uses all of them, and none holds an end mark; empty: true of no hole.
+    Where `nonempty[h]` is true its first slot holds no end mark; empty: true of no hole.
     `mutual`: each visible row sees all of them, instead of those before it in sigma alone.
     """
 
@@ -49,6 +50,7 @@ class MaskedSequence:
     positions: IntArray
     slots: tuple[IntArray, ...]
     fixed_lengths: tuple[bool, ...] = ()
+    nonempty: tuple[bool, ...] = ()
     mutual: bool = False
 
     def fixed_rows(self, lengths: Sequence[int]) -> BoolArray:
@@ -74,6 +76,7 @@ def mask(
     at_end: bool,
     order: str = "suffix-first",
     fixed_lengths: tuple[bool, ...] = (),
+    nonempty: tuple[bool, ...] = (),
     step: int = 1,
     mutual: bool = False,
 ) -> MaskedSequence:
@@ -105,7 +108,8 @@ def mask(
     for ids, places in laid:
         ids_in_order.extend(ids)
         positions.extend(places)
-    return MaskedSequence(np.array(ids_in_order, dtype=np.int64), np.array(positions, dtype=np.int64), tuple(slots), fixed_lengths, mutual)
+    rows = np.array(ids_in_order, dtype=np.int64), np.array(positions, dtype=np.int64)
+    return MaskedSequence(*rows, tuple(slots), fixed_lengths, nonempty, mutual)
 
 
 def teacher_forced(sequence: MaskedSequence, fills: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:

@@ -50,7 +50,7 @@ class Hole:
 def find_markers(buffer: Buffer, tree: Tree | None, marker: str = MARKER, max_tokens: int | None = None) -> tuple[Hole, ...]:
     """All markers that stand as whole words, in the order of the text; with a tree, none in a comment or string.
 
-    Those that share a name (`___total`; see `lsp_server.markers`) are tied, and not left empty. A hole that is one token among others
+    None is left empty. Those that share a name (`___total`; see `lsp_server.markers`) are tied. A hole that is one token among others
     gets a budget of 32 tokens, one alone on its line 64, and tied ones 4; `max_tokens` overrides.
     """
     found = [place for place in markers(buffer.text, marker) if tree is None or not is_text(tree, place.start, place.end)]
@@ -59,9 +59,8 @@ def find_markers(buffer: Buffer, tree: Tree | None, marker: str = MARKER, max_to
     for place in found:
         tie = place.name if place.name is not None and counts[place.name] > 1 else None
         budget = _budget_of_gap(buffer, place.start, place.end) if tie is None else TIED_BUDGET
-        # Nobody gives a name to what shall be nothing, and nothing is what suits many places best.
-        wording = Wording.ANY if tie is None else Wording.SOME
-        holes.append(Hole(place.start, place.end, "marker", max_tokens or budget, tie, wording))
+        # Nobody marks what shall be nothing, and nothing is what suits many places best.
+        holes.append(Hole(place.start, place.end, "marker", max_tokens or budget, tie, Wording.SOME))
     return tuple(holes)
 
 

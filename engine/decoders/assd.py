@@ -69,7 +69,7 @@ def draw_drafts(
     for step in range(width):
         columns, found = column_of(window, at)
         alive = alive & found & (at < chain.done)
-        used[:, step] = sampler.probabilities(logits[np.arange(batch), columns])
+        used[:, step] = chain.chances(sampler, logits[np.arange(batch), columns], at)
         drafts[:, step] = draw(used[:, step], rng)
         slots[:, step] = np.where(alive, at, chain.done)
         lengths += alive
@@ -112,7 +112,7 @@ def _accept(
     for step in range(1, conditionals.shape[1] + 1):
         if len(running) == 0:
             break
-        targets = sampler.probabilities(conditionals[running, step - 1])
+        targets = drawing.chain.chances(sampler, conditionals[running, step - 1], slots[running, step])
         tokens, passed = accept(targets, proposals[running, step], drafts[running, step], rng)
         drawing.emit(running, tokens, log_probability(conditionals[running, step - 1], tokens))
         last[running], at[running] = tokens, slots[running, step]

@@ -72,7 +72,8 @@ def one_pass_rounds(
     state = prefilled.state.fork(copies)
     logits = np.repeat(prefilled.logits[:, 0], copies, axis=0)
     states = np.repeat(prefilled.states[:, 0], copies, axis=0)
-    last, at = draw(sampler.probabilities(logits), rng), drawing.frontier
+    at = drawing.frontier
+    last = draw(chain.chances(sampler, logits, at), rng)
     drawing.emit(np.arange(copies), last, log_probability(logits, last))
     while (active := drawing.active).any():
         proposer.begin(drawing, last, states)
@@ -148,7 +149,7 @@ def emit_round(
         going, tested = going[tested | extra], tested[tested | extra]
         if len(going) == 0:
             break
-        target = sampler.probabilities(logits[going, row])
+        target = chain.chances(sampler, logits[going, row], drafts.slots[going, row])
         tokens = np.empty(len(going), dtype=np.int64)
         passed = np.zeros(len(going), dtype=bool)
         if tested.any():

@@ -24,7 +24,7 @@ def sequential(
     while True:
         active = drawing.active
         at = drawing.frontier
-        tokens = draw(sampler.probabilities(logits), rng)
+        tokens = draw(chain.chances(sampler, logits, at), rng)
         which = np.flatnonzero(active)
         drawing.emit(which, tokens[which], log_probability(logits[which], tokens[which]))
         active = drawing.active

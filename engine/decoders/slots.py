@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.model import FloatArray
+from engine.sampling import Probabilities, Sampler
 from engine.sequence import NO_MARK, BoolArray, IntArray, MaskedSequence
 
 
@@ -16,7 +17,8 @@ class SlotChain:
 
     `positions[s]` is slot s's position; `holes[s]` its hole. `after_token[s]` is the slot that follows when slot s got
     an ordinary token, `after_end[s]` when it got `<eoh>`: the next hole's first slot, its own later slots being absent.
-    `endless[s]` where slot s belongs to a hole of fixed length, in which no `<eoh>` stands.
+    `endless[s]` where slot s belongs to a hole of fixed length, in which no `<eoh>` stands; `begins[s]` where it is the first of a
+    hole that must not be empty.
     """
 
     eoh: int
@@ -25,6 +27,7 @@ class SlotChain:
     after_token: IntArray
     after_end: IntArray
     endless: BoolArray
+    begins: BoolArray
 
     @classmethod
     def of(cls, sequence: MaskedSequence, eoh: int) -> SlotChain:
@@ -35,7 +38,9 @@ class SlotChain:
         after_token = np.append(np.arange(1, total + 1), total)
         positions = np.append(np.concatenate(sequence.slots), 0)
         endless = np.append(sequence.fixed_rows(lengths.tolist()), False)
-        return cls(eoh, positions, np.append(holes, len(lengths)), after_token, after_end, endless)
+        begins = np.zeros(total + 1, dtype=bool)
+        begins[(np.cumsum(lengths) - lengths)[np.flatnonzero(sequence.nonempty)]] = True
+        return cls(eoh, positions, np.append(holes, len(lengths)), after_token, after_end, endless, begins)
 
     @property
     def done(self) -> int:
@@ -53,6 +58,18 @@ class SlotChain:
         if self.eoh != NO_MARK:
             logits[..., self.eoh][self.endless[slots]] = -np.inf
         return logits
+
+    def chances(self, sampler: Sampler, logits: FloatArray, slots: IntArray) -> Probabilities:
+        """What `sampler` makes of the conditionals `logits` `[N, V]` of `slots` `[N]`.
+
+        At the first slot of a hole that must not be empty it gets them without `<eoh>`. This belongs to the sampler, as top-p does: the
+        log-probabilities of what is drawn stay the model's own.
+        """
+        barred = self.begins[slots]
+        if self.eoh != NO_MARK and barred.any():
+            logits = logits.copy()
+            logits[barred, self.eoh] = -np.inf
+        return sampler.probabilities(logits)
 
     def window(self, slots: IntArray, width: int) -> IntArray:
         """The slots a draft from the frontier `slots` `[B]` asks for, `[B, 2 * width]`; `done` is padding.

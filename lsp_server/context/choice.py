@@ -109,8 +109,12 @@ def _ties(holes: Sequence[Hole]) -> tuple[int, ...]:
 
 
 def _wordings(holes: Sequence[Hole]) -> tuple[Wording, ...]:
-    """The holes' wordings; empty where all of them are ANY."""
-    wordings = tuple(hole.wording for hole in holes)
+    """The holes' wordings; empty where all of them are ANY.
+
+    Fills of tied holes are searched for. What is beside them is drawn more quickly as it comes, and checked afterwards.
+    """
+    tied = any(hole.tie is not None for hole in holes)
+    wordings = tuple(Wording.ANY if tied and hole.tie is None else hole.wording for hole in holes)
     return wordings if set(wordings) != {Wording.ANY} else ()
 
 

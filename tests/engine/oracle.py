@@ -218,17 +218,24 @@ class Outcome:
 Joint = dict[tuple[int, ...], Outcome]
 
 
-def sequence_with(budgets: Sequence[int], oracle: Oracle, seed: int = 0, fixed: tuple[bool, ...] = (), visible: int = 1) -> MaskedSequence:
+def sequence_with(
+    budgets: Sequence[int],
+    oracle: Oracle,
+    seed: int = 0,
+    fixed: tuple[bool, ...] = (),
+    visible: int = 1,
+    nonempty: tuple[bool, ...] = (),
+) -> MaskedSequence:
     """Holes of these budgets with `visible` random known tokens before, between and behind them; suffix first.
 
-    `fixed` says which holes' lengths are fixed; empty: none.
+    `fixed` says which holes' lengths are fixed, `nonempty` which must hold something; empty: none.
     """
     pieces = np.random.default_rng(seed).integers(0, oracle.eoh, size=(len(budgets) + 1, visible))
     starts = np.concatenate(([0], np.cumsum(np.array(budgets) + visible)))
     positions = starts[:, None] + np.arange(visible)
     slots = tuple(start + visible + np.arange(budget) for start, budget in zip(starts, budgets, strict=False))
     assert positions.max() < oracle.length
-    return MaskedSequence(np.roll(pieces, -1, axis=0).ravel(), np.roll(positions, -1, axis=0).ravel(), slots, fixed)
+    return MaskedSequence(np.roll(pieces, -1, axis=0).ravel(), np.roll(positions, -1, axis=0).ravel(), slots, fixed, nonempty)
 
 
 def length_for(budgets: Sequence[int], visible: int = 1) -> int:
@@ -251,7 +258,8 @@ def enumerate_joint(oracle: Oracle, sequence: MaskedSequence, sampler: Sampler) 
     """Every joint fill with a probability above 0: a hole takes tokens until `<eoh>` or its budget's end, then the next does.
 
     Where its length is fixed, `<eoh>` is out of the question and the other tokens' probabilities add up to 1. The sampler
-    changes each conditional on the way. Nothing here uses the engine's slot bookkeeping.
+    changes each conditional on the way, and gets those of a first slot that must hold a token without `<eoh>`. Nothing here uses
+    the engine's slot bookkeeping.
     """
     prompt = int(oracle.digits(sequence.ids, sequence.positions).sum())
     budgets = [len(slots) for slots in sequence.slots]
@@ -265,7 +273,11 @@ def enumerate_joint(oracle: Oracle, sequence: MaskedSequence, sampler: Sampler) 
             if sequence.fixed_lengths and sequence.fixed_lengths[partial.hole]:
                 logs[row, oracle.eoh] = -np.inf
                 logs[row] -= np.log(np.exp(logs[row]).sum())
-        chances = sampler.probabilities(logs)
+        seen = logs.copy()
+        for row, partial in enumerate(pending):
+            if sequence.nonempty and sequence.nonempty[partial.hole] and partial.taken == 0:
+                seen[row, oracle.eoh] = -np.inf
+        chances = sampler.probabilities(seen)
         grown = [
             longer
             for partial, target, row, chance in zip(pending, targets, logs, chances, strict=True)

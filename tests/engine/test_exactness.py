@@ -68,6 +68,15 @@ FIXED_CASES = [
     ("fused", (2, 4), (False, True), 4),
     ("fused", (4, 3), (True, False), 5),
 ]
+# Method, budgets, which of them must hold something, width.
+NONEMPTY_CASES = [
+    ("sequential", (3, 2, 2), (False, True, True), 3),
+    ("assd", (3, 2, 2), (True, False, True), 3),
+    ("assd", (2, 4), (True, True), 5),
+    ("assd-ngram", (3, 2, 2), (True, True, False), 3),
+    ("fused", (3, 2, 2), (False, True, True), 3),
+    ("fused", (4, 3), (True, True), None),
+]
 Accepted = tuple[IntArray, NDArray[np.bool_]]
 # The package's name for the function hides the module of the same name.
 ASSD = importlib.import_module("engine.decoders.assd")
@@ -155,6 +164,43 @@ def test_draws_follow_the_renormalised_joint_where_lengths_are_fixed(
     if sampler == SAMPLERS[0]:  # narrowed sampling may leave the end mark out anyway
         untold = enumerate_joint(oracle, replace(sequence, fixed_lengths=()), sampler)
         assert len(joint) < len(untold), "with every length unknown there are more ways to fill"
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=["plain", "narrowed"])
+@pytest.mark.parametrize(("method", "budgets", "nonempty", "width"), NONEMPTY_CASES)
+def test_draws_follow_the_joint_of_a_sampler_that_leaves_no_hole_empty(
+    method: str, budgets: tuple[int, ...], nonempty: tuple[bool, ...], width: int | None, sampler: Sampler
+) -> None:
+    seed = width or 1
+    oracle = Oracle(seed, length_for(budgets, VISIBLE))
+    sequence = sequence_with(budgets, oracle, seed, visible=VISIBLE, nonempty=nonempty)
+    joint = enumerate_joint(oracle, sequence, sampler)
+    verdict = judge(drawn(method, oracle, sequence, sampler, width, DRAWS), joint)
+    assert verdict.p_value > ERROR_RATE, verdict
+    assert verdict.variation < verdict.exact_variation + 5 * verdict.exact_deviation, verdict
+    if sampler == SAMPLERS[0]:  # narrowed sampling may leave the end mark out anyway
+        assert len(joint) < len(enumerate_joint(oracle, replace(sequence, nonempty=()), sampler))
+
+
+def test_one_hole_that_must_not_be_empty_has_the_joint_given_that_it_is_not() -> None:
+    oracle = Oracle(5, length_for((4,)))
+    sequence = sequence_with((4,), oracle, 5)
+    given_some = {tokens: outcome for tokens, outcome in enumerate_joint(oracle, sequence, Sampler()).items() if tokens != (oracle.eoh,)}
+    total = sum(outcome.probability for outcome in given_some.values())
+    joint = enumerate_joint(oracle, replace(sequence, nonempty=(True,)), Sampler())
+    assert {tokens: outcome.probability for tokens, outcome in joint.items()} == pytest.approx(
+        {tokens: outcome.probability / total for tokens, outcome in given_some.items()}
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_check_catches_a_hole_that_is_empty_after_all(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    budgets, width = (3, 3), 3
+    oracle = Oracle(width, length_for(budgets, VISIBLE))
+    sequence = sequence_with(budgets, oracle, width, visible=VISIBLE, nonempty=(False, True))
+    monkeypatch.setattr(SlotChain, "chances", lambda chain, sampler, logits, slots: sampler.probabilities(logits))
+    draws = drawn(method, oracle, sequence, Sampler(), width, DRAWS_OF_MUTANTS)
+    assert judge(draws, enumerate_joint(oracle, sequence, Sampler())).p_value < ERROR_RATE
 
 
 @pytest.mark.parametrize("where", ["prefill", "ask_from_last", "verify"])
@@ -334,8 +380,9 @@ def test_recorded_log_densities_are_the_model_s_own_whatever_the_sampler(
     oracle = Oracle(seed, length_for(budgets), vocabulary=3)
     sequence = sequence_with(budgets, oracle, seed, fixed)
     joint = enumerate_joint(oracle, sequence, Sampler())
-    for sampler in (Sampler(), Sampler(0.7, 0.9), Sampler(0)):
-        for item in drawn(method, oracle, sequence, sampler, width, 20, seed):
+    cases = [(sequence, sampler) for sampler in (Sampler(), Sampler(0.7, 0.9), Sampler(0))]
+    for narrowed, sampler in (*cases, (replace(sequence, nonempty=(True,) * len(budgets)), Sampler())):
+        for item in drawn(method, oracle, narrowed, sampler, width, 20, seed):
             assert item.slots == joint[item.tokens].slots
             assert item.logprobs == pytest.approx(joint[item.tokens].logprobs, abs=1e-9)
             assert sum(item.logprobs) == pytest.approx(np.log(joint[item.tokens].probability), abs=1e-9)
@@ -346,7 +393,7 @@ def test_recorded_log_densities_are_the_model_s_own_whatever_the_sampler(
 def test_greedy_drafting_equals_greedy_sequential(seed: int, holes: list[tuple[int, bool]], width: int | None, method: str) -> None:
     budgets, fixed = zip(*holes, strict=True)
     oracle = Oracle(seed, length_for(budgets, 2), vocabulary=3)
-    sequence = sequence_with(budgets, oracle, seed, fixed, visible=2)
+    sequence = sequence_with(budgets, oracle, seed, fixed, visible=2, nonempty=(seed % 2 == 1,) * len(budgets))
     (one,) = drawn("sequential", oracle, sequence, Sampler(0), width, 1)
     (other,) = drawn(method, oracle, sequence, Sampler(0), width, 1)
     assert (one.slots, one.tokens) == (other.slots, other.tokens)

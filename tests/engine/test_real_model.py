@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from engine.infiller import ignore_progress
 from engine.local import LocalInfiller
 from engine.model import FloatArray, Rows
 from engine.options import METHODS, FillOptions
-from engine.passage import Passage
+from engine.passage import Passage, Wording
 from engine.results import FillResult, Progress
 from engine.sampling import Sampler, log_softmax
 from engine.scoring import conditionals
@@ -174,6 +176,21 @@ def test_a_fill_never_exceeds_its_budget_or_leaks_a_mark(infiller: LocalInfiller
                 assert 1 <= len(fill.tokens) <= budget
                 assert fill.complete == (fill.tokens[-1] == marks.eoh)
                 assert not {marks.pad, marks.bos, marks.sof, marks.eof, marks.eoh} & set(fill.tokens[:-1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_hole_that_must_hold_something_does_and_its_likelihood_is_the_model_s_own(infiller: LocalInfiller, method: str) -> None:
+    any_text = Passage(("x = 1", "\ny = 2\n"), (8,))
+    some_text = replace(any_text, wordings=(Wording.SOME,))
+    empty = infiller.score(any_text, ("",)).logprob
+    assert empty > np.log(0.1), "else nothing would be shown here"
+    for temperature, count in ((1.0, 16), (0.0, 1)):
+        suggestions = infiller.fill(some_text, FillOptions(count, temperature, seed=1, method=method)).suggestions
+        assert len(suggestions) == count
+        for suggestion in suggestions:
+            assert suggestion.fills[0].tokens[0] != infiller.model.eoh
+            # The chance that the hole is empty is the model's own, and taken from no other fill.
+            assert np.exp(suggestion.logprob) <= 1 - np.exp(empty)
 
 
 def test_score_names_each_token_s_rank_and_the_alternatives(infiller: LocalInfiller) -> None:

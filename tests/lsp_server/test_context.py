@@ -15,7 +15,7 @@ from tree_sitter import Tree
 
 from engine.errors import PassageError
 from engine.infiller import Infiller
-from engine.passage import Passage
+from engine.passage import Passage, Wording
 from lsp_server.buffer import Buffer
 from lsp_server.context import END_MARKS, Context, OtherFile, Part, Reason, Shares, choose_context, largest_budget, passage_for
 from lsp_server.holes import Hole, find_markers, hole_from_range
@@ -84,7 +84,7 @@ def same_start(first: str, second: str) -> int:
 
 def test_a_small_file_goes_in_whole(infiller: Infiller) -> None:
     made = passage("x = ___\n", infiller)
-    assert made == Passage(("x = ", "\n"), (8,), at_start=True, at_end=True)
+    assert made == Passage(("x = ", "\n"), (8,), at_start=True, at_end=True, wordings=(Wording.SOME,))
 
 
 def test_line_ends_are_the_models(infiller: Infiller) -> None:
@@ -93,7 +93,12 @@ def test_line_ends_are_the_models(infiller: Infiller) -> None:
 
 def test_holes_at_both_ends(infiller: Infiller) -> None:
     made = passage("___ + ___", infiller)
-    assert made == Passage(("", " + ", ""), (8, 8), at_start=True, at_end=True)
+    assert made == Passage(("", " + ", ""), (8, 8), at_start=True, at_end=True, wordings=(Wording.SOME,) * 2)
+
+
+def test_what_stands_beside_tied_holes_may_be_empty(infiller: Infiller) -> None:
+    made = passage("___a = ___\nf(___a)\n", infiller)
+    assert made.ties == (0, 1, 0) and made.wordings == (Wording.SOME, Wording.ANY, Wording.SOME)
 
 
 def test_no_hole_is_refused(infiller: Infiller) -> None:
