@@ -113,11 +113,18 @@ def _can_be_sound(surroundings: Surroundings) -> list[bool]:
 
 
 def _fillable(stretch: _Stretch, surroundings: Surroundings) -> bool:
-    """Whether some fillers make the stretch Python: hole by hole, those that Python's parser gets furthest with are gone on with."""
+    """Whether the stretch is Python with names in its holes, or with fillers in the marked ones.
+
+    Hole by hole, those fillers that Python's parser gets furthest with are gone on with. What is written at a cursor, on the other hand,
+    may be a beginning: only a marked hole stands for all that is missing.
+    """
     source = surroundings.buffer.source
+    if stretch.unread_lines(source, (surroundings.marked[index] for index in stretch.holes)) == 0:
+        return True
+    marked = [index for index in stretch.holes if surroundings.holes[index].kind == "marker"]
     tries = _TRIED_BYTES // max(1, (stretch.end - stretch.start) * len(stretch.holes))
     furthest = [{index: surroundings.marked[index] for index in stretch.holes}]
-    for index in stretch.holes:
+    for index in marked:
         hole = surroundings.holes[index]
         reached: list[tuple[int, dict[int, Edit]]] = []
         for edits in furthest:

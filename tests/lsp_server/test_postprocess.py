@@ -217,6 +217,11 @@ def test_code_that_nothing_makes_python_is_not_measured_by_it(text: str) -> None
     assert python_grammar.check(filled(here, "if"), here) is None
 
 
+def test_what_is_written_at_a_cursor_may_be_a_beginning() -> None:
+    here = around("for a in «»\n    b()\n")
+    assert python_grammar.check(filled(here, "range"), here) is None
+
+
 def test_long_code_is_measured_after_few_tries() -> None:
     text = "def f(a):\n" + "    a += 1\n" * 15_000 + "___\n    return a\n"
     here = around(text)
