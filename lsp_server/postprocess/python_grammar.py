@@ -109,7 +109,7 @@ def _end_of_indented(surroundings: Surroundings, end: int) -> int:
 def _can_be_sound(surroundings: Surroundings) -> list[bool]:
     """For each stretch whether it is Python as it stands, or with fillers in its holes, which are looked for from hole to hole."""
     source = surroundings.buffer.source
-    return [not stretch.unread_lines(source, ()) or _fillable(stretch, surroundings) for stretch in surroundings.kept(_stretches)]
+    return [stretch.unread_lines(source, ()) == 0 or _fillable(stretch, surroundings) for stretch in surroundings.kept(_stretches)]
 
 
 def _fillable(stretch: _Stretch, surroundings: Surroundings) -> bool:
