@@ -14,7 +14,7 @@ from lsp_server.languages import Language, table_of_tree
 from lsp_server.postprocess.indent_style import indent_of
 from lsp_server.scaffold import Frame
 
-DOCSTRING_BUDGET = 48
+DOCSTRING_BUDGET = 96
 
 
 def offers(place: Place) -> Iterator[Offer]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from lsp_server.candidate import Candidate
 from lsp_server.languages import table_of_tree
 from lsp_server.postprocess.surroundings import Surroundings
+
+# Before quotes that close a docstring of several lines.
+_OWN_LINE = re.compile(r"(\r\n|\n|\r)[ \t]+")
 
 
 def check(candidate: Candidate, surroundings: Surroundings) -> str | None:
@@ -13,7 +18,8 @@ def check(candidate: Candidate, surroundings: Surroundings) -> str | None:
     for edit, (start, end) in zip(candidate.edits, filled.ranges, strict=True):
         if not edit.text.strip():
             return "it says nothing"
-        if edit.text != edit.text.rstrip():
+        ending = edit.text[len(edit.text.rstrip()) :]
+        if ending and not _OWN_LINE.fullmatch(ending):
             return "it ends with white space"
         if "\\" in edit.text:
             return "it has a backslash, which escapes what follows it"

@@ -115,10 +115,15 @@ def test_without_a_reference_the_float32_graph_is_one_for_the_others(folder: Pat
     assert outcomes(verify(copied), SKIPPED) == ["float32 numerics", "draft head"]
 
 
-def test_the_default_model_made_before_manifests_told_versions_is_sound() -> None:
+def test_the_default_model_is_sound_and_tells_what_it_was_made_with(tmp_path: Path) -> None:
     checks = verify(DEFAULT_MODEL)
     assert not outcomes(checks, FAILED), "\n".join(map(str, checks))
-    assert "does not tell what it was made with" in checks[0].why
+    assert "made with onnx" in checks[0].why
+    older = shutil.copytree(DEFAULT_MODEL, tmp_path / "older")
+    manifest = json.loads((older / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["made_with"]
+    (older / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert "does not tell what it was made with" in verify(older)[0].why
 
 
 def test_a_float32_folder_is_a_reference(folder: Path, copied: Path) -> None:

@@ -55,7 +55,8 @@ def assert_sound(buffer: Buffer, filling: Filling, count: int) -> None:
         ast.parse(after)
         assert candidate.logprob == pytest.approx(math.fsum(fill.logprob for fill in candidate.fills))
         assert candidate.logprob <= 0 and 0 < candidate.passes <= filling.passes
-        assert [edit.text.replace("\r\n", "\n") for edit in candidate.edits] == [fill.text for fill in candidate.fills]
+        if not candidate.mended:
+            assert [edit.text.replace("\r\n", "\n") for edit in candidate.edits] == [fill.text for fill in candidate.fills]
     assert filling.tokens >= sum(candidate.tokens for candidate in filling.candidates)
     assert filling.elapsed_ms >= filling.prefill_ms > 0
 

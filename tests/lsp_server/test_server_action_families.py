@@ -14,7 +14,7 @@ from pygls.exceptions import JsonRpcException
 from tests.lsp_server.language_client import Editor, EditorDocument, capabilities, editor
 from tests.lsp_server.sample_code import ENDLESS, THREE_HOLES
 
-SURE = {"temperature": 0.6, "alternatives": 3}
+SURE = {"temperature": 0.6, "alternatives": 16}
 
 SAMPLE = '''"""Little statistics 😀."""
 

@@ -14,7 +14,7 @@ from tests.lsp_server.language_client import PATIENCE, Editor, EditorDocument, c
 from tests.lsp_server.sample_code import ENDLESS, HOLE, ONE_HOLE, THREE_HOLES
 
 AUTOMATIC, INVOKED = types.InlineCompletionTriggerKind.Automatic, types.InlineCompletionTriggerKind.Invoked
-LONG_MS = 30_000
+LONG_MS = 10_000
 AT_ONCE = {"inlineDelayMs": 0}
 # Proposals are short: it takes many of them to keep the model busy.
 BUSY = ENDLESS | AT_ONCE | {"alternatives": 64}
@@ -92,7 +92,7 @@ async def test_a_line_is_proposed_at_the_cursor_and_replaces_nothing() -> None:
         assert item.insert_text == "items)"
         here = position_of(SURE, len(SURE), ed.unit)
         assert item.range == types.Range(here, here)
-        assert "2 tokens, mean token probability 0." in log(ed)[-1] and "passes" in log(ed)[-1]
+        assert re.search(r"\d tokens, mean token probability 0\.", log(ed)[-1]) and "passes" in log(ed)[-1]
 
 
 async def test_it_is_proposed_again_as_long_as_the_typed_text_agrees_without_the_model() -> None:

@@ -8,7 +8,7 @@ from lsprotocol import types
 from tests.lsp_server.language_client import capabilities, editor
 from tests.lsp_server.sample_code import HOLE
 
-SURE = {"temperature": 0.6, "alternatives": 6, "maxTokens": 24, "seed": 1}
+SURE = {"temperature": 1.0, "alternatives": 16, "maxTokens": 24, "seed": 1}
 
 BESIDE = {
     "emoji": "mood = '😀👩‍🚀'; count = ___ # 😀 é\nnext = '😀' + str(___)\n",
