@@ -158,7 +158,9 @@ def test_names_count_as_known_where_nobody_can_tell_or_looks_them_up() -> None:
 
 DOCSTRINGS = {
     "Return it.": None,
-    "Return it.\n\n    And more: 'x', \"y\" and ü😀.\n    ": "white space",
+    "Return it.\n\n    And more: 'x', \"y\" and ü😀.\n    ": None,
+    "Return it. ": "white space",
+    "Return it.\n": "white space",
     "Return it.\n\n    And more.": None,
     "": "says nothing",
     " \n": "says nothing",

@@ -19,8 +19,9 @@ export default async function (stage) {
   await window.show("shapes.py");
   await window.host(async (vscode) => {
     const settings = vscode.workspace.getConfiguration("lacuna");
-    await settings.update("alternatives", 2, true);
-    await settings.update("maxTokens", 8, true);
+    await settings.update("alternatives", 3, true);
+    await settings.update("maxTokens", 24, true);
+    await settings.update("temperature", 0.6, true);
   });
   await window.select([holesOf(SHAPES)[2]]);
   await window.begin("lacuna.fill");
